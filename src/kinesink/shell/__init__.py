@@ -1,0 +1,1 @@
+"""Everything that waits, locks or talks. Imports :mod:`kinesink.core`, never an adapter."""
