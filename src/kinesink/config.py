@@ -1,0 +1,260 @@
+"""Every tunable of kinesink: its default once, in seconds and bytes, checked at once."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from kinesink.core import limits
+from kinesink.core.options import PipelineOptions
+from kinesink.errors import ConfigurationError
+
+Backend = Literal["asyncio", "trio"]
+Protocol = Literal["json", "cbor"]
+
+OnError = Callable[[str, str], None]
+"""What ``on_error`` is called with: the kind of trouble, and one line about it."""
+
+_PREFIX = "KINESINK_"
+_STREAM_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_UNITS_OF_BYTES = {
+    "": 1, "B": 1,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9,
+    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
+}  # fmt: skip
+_UNITS_OF_SECONDS = {"": 1.0, "S": 1.0, "MS": 0.001, "M": 60.0, "MIN": 60.0, "H": 3600.0}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|inf)\s*([a-zA-Z]*)\s*")
+
+
+@dataclass(frozen=True)
+class Config(PipelineOptions):
+    """How events reach one stream.
+
+    Every parameter can be plain text as well (``"64MiB"``, ``"5s"``, ``"true"``), so
+    that YAML, ``fileConfig`` and environment variables can give it.
+    :meth:`from_environment` reads each from ``KINESINK_`` and its name in capitals.
+
+    :raises ConfigurationError: if a value cannot work; names parameter, value and
+        what is allowed.
+    """
+
+    stream_name: str
+    """The stream to write to."""
+
+    region_name: str | None = None
+    """AWS region; None takes it from the environment or the profile."""
+
+    endpoint_url: str | None = None
+    """Where Kinesis is, if not at the region's own endpoint (http is allowed)."""
+
+    profile_name: str | None = None
+    """Profile of the AWS configuration files; None takes the default."""
+
+    verify: bool | str = True
+    """Check TLS certificates; a path names the CA bundle to check against."""
+
+    protocol: Protocol = "json"
+    """Encoding on the wire: JSON 1.1 is documented everywhere, CBOR 1.1 is smaller."""
+
+    connect_timeout: float = 3.0
+    """Longest time to open a connection, in seconds."""
+
+    max_connections: int = 24
+    """Most connections to Kinesis at the same time; KPL ``maxConnections``."""
+
+    max_pending_bytes: int = 64 * limits.MIB
+    """Most memory for events that wait, in bytes: their data and 150 bytes each."""
+
+    shutdown_timeout: float = 5.0
+    """Longest wait for what is pending when the process or the producer ends, in
+    seconds. Container schedulers grant 10 s (docker) or 30 s (Kubernetes)."""
+
+    backend: Backend = "asyncio"
+    """Event loop of the background thread."""
+
+    on_error: OnError | None = None
+    """Called with (kind, text) when something needs attention; None writes a line to
+    standard error. Called from the producer's thread, at most once a minute and kind."""
+
+    def __post_init__(self) -> None:
+        """Turn text into numbers and refuse what cannot work."""
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(value, str):
+                object.__setattr__(self, spec.name, _from_text(spec.name, value))
+        for parameter, (allowed, test) in _RULES.items():
+            value = getattr(self, parameter)
+            if not _holds(test, value):
+                raise ConfigurationError(parameter, value, allowed)
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, /, **parameters: Any
+    ) -> Config:
+        """Return a configuration from ``KINESINK_*`` variables and ``parameters``.
+
+        A parameter that is given wins over its variable; an empty variable counts as
+        absent.
+
+        :raises ConfigurationError: if a value cannot work, a parameter is unknown or
+            no stream is named.
+        """
+        environ = os.environ if environ is None else environ
+        names = [spec.name for spec in fields(cls)]
+        for parameter in parameters:
+            if parameter not in names:
+                raise ConfigurationError(
+                    parameter, parameters[parameter], _unknown(parameter, names)
+                )
+        values: dict[str, Any] = {
+            name: environ[_PREFIX + name.upper()]
+            for name in names
+            if name != "on_error" and environ.get(_PREFIX + name.upper())
+        }
+        values.update(parameters)
+        if values.get("stream_name") is None:
+            raise ConfigurationError(
+                "stream_name", None, f"name the stream, or set {_PREFIX}STREAM_NAME"
+            )
+        return cls(**values)
+
+
+def parameter_names() -> tuple[str, ...]:
+    """Return the name of every parameter of :class:`Config`."""
+    return tuple(spec.name for spec in fields(Config))
+
+
+def _unknown(parameter: str, names: list[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+
+    near = get_close_matches(parameter, names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"parameters are {', '.join(names)}"
+    return f"there is no such parameter; {hint}"
+
+
+def _holds(test: Callable[[Any], bool], value: object) -> bool:
+    try:
+        return test(value)
+    except (TypeError, AttributeError):
+        return False
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _is_count(value: object, low: int, high: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value != "")
+
+
+def _one_of(kind: object) -> tuple[str, Callable[[Any], bool]]:
+    allowed = typing.get_args(kind)
+    return "one of " + ", ".join(map(repr, allowed)), lambda v: v in allowed
+
+
+def _seconds(text: str, *, zero: bool, infinite: bool) -> tuple[str, Callable[[Any], bool]]:
+    def holds(value: Any) -> bool:  # noqa: ANN401 - whatever a user gave
+        if not _is_number(value) or (value == 0 and not zero):
+            return False
+        return value >= 0 and (infinite or value < math.inf)
+
+    return f"seconds, {text} (5, 0.25, '5s', '250ms')", holds
+
+
+_SIZE = "bytes, {} (1048576, '1MiB')"
+
+#: One row per parameter: what is allowed, in words and as a test.
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "stream_name": (
+        "1 to 128 characters of a-z, A-Z, 0-9, '_', '.', '-'",
+        lambda v: isinstance(v, str) and _STREAM_NAME.fullmatch(v) is not None,
+    ),
+    "region_name": ("the name of an AWS region, such as 'eu-west-1'", _is_text_or_none),
+    "endpoint_url": (
+        "a URL that begins with https:// or http://",
+        lambda v: v is None or v.startswith(("https://", "http://")),
+    ),
+    "profile_name": ("the name of a profile", _is_text_or_none),
+    "verify": (
+        "true, false, or the path of a CA bundle",
+        lambda v: isinstance(v, bool) or (isinstance(v, str) and v != ""),
+    ),
+    "protocol": _one_of(Protocol),
+    "backend": _one_of(Backend),
+    "framing": _one_of(typing.get_type_hints(PipelineOptions)["framing"]),
+    "record_distribution": _one_of(typing.get_type_hints(PipelineOptions)["record_distribution"]),
+    "linger": _seconds("0 or more", zero=True, infinite=False),
+    "time_to_live": _seconds("more than 0, 'inf' for no end", zero=False, infinite=True),
+    "request_timeout": _seconds("more than 0", zero=False, infinite=False),
+    "connect_timeout": _seconds("more than 0", zero=False, infinite=False),
+    "shutdown_timeout": _seconds("0 or more", zero=True, infinite=False),
+    "aggregate_max_bytes": (
+        _SIZE.format("256 to 10 MiB"), lambda v: _is_count(v, 256, limits.RECORD_MAX_BYTES),
+    ),
+    "aggregate_max_events": (
+        "a number of events, 1 or more, or None", lambda v: v is None or _is_count(v, 1),
+    ),
+    "request_max_entries": (
+        "a number of entries, 1 to 500", lambda v: _is_count(v, 1, limits.REQUEST_MAX_ENTRIES),
+    ),
+    "request_max_bytes": (
+        _SIZE.format("1 KiB to 10 MiB"),
+        lambda v: _is_count(v, limits.KIB, limits.REQUEST_MAX_BYTES),
+    ),
+    "request_max_bytes_per_shard": (_SIZE.format("1 or more"), lambda v: _is_count(v, 1)),
+    "record_max_bytes": (
+        _SIZE.format("1 KiB to 10 MiB, or None for the stream's own limit"),
+        lambda v: v is None or _is_count(v, limits.KIB, limits.RECORD_MAX_BYTES),
+    ),
+    "max_pending_bytes": (_SIZE.format("64 KiB or more"), lambda v: _is_count(v, 64 * limits.KIB)),
+    "shard_rate_limit": (
+        "a fraction of a shard's rate, more than 0, 'inf' for no limit",
+        lambda v: _is_number(v) and v > 0,
+    ),
+    "max_requests_in_flight": ("a number of calls, 1 or more", lambda v: _is_count(v, 1)),
+    "max_connections": ("a number of connections, 1 or more", lambda v: _is_count(v, 1)),
+    "fail_if_throttled": ("true or false", lambda v: isinstance(v, bool)),
+    "on_error": ("a callable of (kind, text)", lambda v: v is None or callable(v)),
+}  # fmt: skip
+
+_BYTES = frozenset(
+    name for name, (allowed, _) in _RULES.items() if allowed.startswith("bytes")
+)  # fmt: skip
+_SECONDS = frozenset(name for name, (allowed, _) in _RULES.items() if allowed.startswith("seconds"))
+_COUNTS = frozenset(
+    name for name, (allowed, _) in _RULES.items() if allowed.startswith("a number of")
+)
+_SWITCHES = {"true": True, "yes": True, "on": True, "1": True,
+             "false": False, "no": False, "off": False, "0": False}  # fmt: skip
+
+
+def _from_text(parameter: str, text: str) -> object:
+    """Return the value that ``text`` stands for, of the parameter's own type."""
+    if parameter in _BYTES:
+        value = _quantity(parameter, text, _UNITS_OF_BYTES)
+        return int(value) if value.is_integer() else text
+    if parameter in _SECONDS:
+        return _quantity(parameter, text, _UNITS_OF_SECONDS)
+    if parameter in _COUNTS:
+        return int(text) if text.strip().isdecimal() else text
+    if parameter == "shard_rate_limit":
+        return _quantity(parameter, text, {"": 1})
+    if parameter in {"verify", "fail_if_throttled"}:
+        return _SWITCHES.get(text.strip().lower(), text)
+    return text
+
+
+def _quantity(parameter: str, text: str, units: Mapping[str, float]) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].upper() not in units:
+        raise ConfigurationError(parameter, text, _RULES[parameter][0])
+    return float(match[1]) * units[match[2].upper()]

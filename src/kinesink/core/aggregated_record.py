@@ -1,0 +1,273 @@
+"""The aggregated record of the Kinesis Producer Library, both ways.
+
+Wire format (https://github.com/awslabs/amazon-kinesis-producer, file
+``aggregation-format.md``): four magic bytes, a protobuf ``AggregatedRecord``, the
+MD5 of the protobuf bytes. The size of an aggregated record is known exactly
+before it is built, because adding a user record only ever appends: indexes into
+the two key tables are fixed once given, and the envelope is constant.
+"""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import Final, NamedTuple, TypeVar
+
+from kinesink.core.limits import MAX_HASH_KEY
+
+_Entry = TypeVar("_Entry")
+
+MAGIC: Final = b"\xf3\x89\x9a\xc2"
+_DIGEST_BYTES: Final = 16
+
+#: Bytes of an aggregated record that holds nothing: the magic and the digest.
+ENVELOPE_BYTES: Final = len(MAGIC) + _DIGEST_BYTES
+
+# Protobuf tags: field number << 3 | wire type (https://protobuf.dev/programming-guides/encoding/).
+_VARINT: Final = 0
+_FIXED64: Final = 1
+_LENGTH_DELIMITED: Final = 2
+_FIXED32: Final = 5
+_PARTITION_KEY_TABLE: Final = 1
+_EXPLICIT_HASH_KEY_TABLE: Final = 2
+_RECORDS: Final = 3
+_PARTITION_KEY_INDEX: Final = 1
+_EXPLICIT_HASH_KEY_INDEX: Final = 2
+_DATA: Final = 3
+_VARINT_MAX_BYTES: Final = 10
+
+
+class SubRecord(NamedTuple):
+    """One user record inside an aggregated record."""
+
+    partition_key: str
+    explicit_hash_key: int | None
+    data: bytes
+
+
+class MalformedAggregateError(ValueError):
+    """Bytes that carry the magic and the right digest, but no sound protobuf."""
+
+
+def varint(value: int) -> bytes:
+    """Encode a non-negative integer as protobuf's base-128 varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def record_header(key_index: int, hash_key_index: int | None, data_bytes: int) -> bytes:
+    """Return everything of a sub-record that precedes its data."""
+    inner = b"\x08" + varint(key_index)
+    if hash_key_index is not None:
+        inner += b"\x10" + varint(hash_key_index)
+    inner += b"\x1a" + varint(data_bytes)
+    return b"\x1a" + varint(len(inner) + data_bytes) + inner
+
+
+class HeaderCache(dict[int, bytes]):
+    """Sub-record headers by data length, for records that use index 0 in both tables.
+
+    Keyless events all share one partition key and one explicit hash key, so their
+    header depends on the length alone. Bounded: a process that logs every length
+    pays for rebuilding, never in memory.
+    """
+
+    _MAX_HEADERS: Final = 8192
+
+    def __missing__(self, data_bytes: int) -> bytes:
+        """Build the header for a length that was not seen yet."""
+        if len(self) >= self._MAX_HEADERS:
+            self.clear()
+        header = self[data_bytes] = record_header(0, 0, data_bytes)
+        return header
+
+
+def string_field_bytes(length: int) -> int:
+    """Return the bytes a table entry of ``length`` bytes takes (tag, length, text)."""
+    return 1 + len(varint(length)) + length
+
+
+class AggregateTables:
+    """The key tables of one aggregated record under construction, and its exact size.
+
+    Tables are de-duplicated and first use gets the next index, as in the KPL.
+    """
+
+    __slots__ = ("_hash_keys", "_headers", "_partition_keys", "size")
+
+    def __init__(self) -> None:
+        self._partition_keys: dict[str, int] = {}
+        self._hash_keys: dict[int, int] = {}
+        self._headers: list[bytes] = []
+        #: Bytes of the encoded aggregated record as it stands.
+        self.size = ENVELOPE_BYTES
+
+    def size_with(self, partition_key: str, explicit_hash_key: int | None, data_bytes: int) -> int:
+        """Return the exact encoded size after one more user record, adding nothing."""
+        return self.size + sum(self._growth(partition_key, explicit_hash_key, data_bytes))
+
+    def add(self, partition_key: str, explicit_hash_key: int | None, data_bytes: int) -> None:
+        """Add the keys and the header of one user record; its data stays with the caller."""
+        tables, header_bytes = self._growth(partition_key, explicit_hash_key, data_bytes)
+        key_index = self._partition_keys.setdefault(partition_key, len(self._partition_keys))
+        hash_key_index = None
+        if explicit_hash_key is not None:
+            hash_key_index = self._hash_keys.setdefault(explicit_hash_key, len(self._hash_keys))
+        self._headers.append(record_header(key_index, hash_key_index, data_bytes))
+        self.size += tables + header_bytes
+
+    def encode(self, data: list[bytes]) -> bytes:
+        """Return the aggregated record of ``data``, given in the order of the adds."""
+        parts = [b"\x0a" + varint(len(k)) + k for k in map(str.encode, self._partition_keys)]
+        for hash_key in self._hash_keys:
+            digits = str(hash_key).encode()
+            parts.append(b"\x12" + varint(len(digits)) + digits)
+        for header, datum in zip(self._headers, data, strict=True):
+            parts.append(header)
+            parts.append(datum)
+        return seal(parts)
+
+    def _growth(
+        self, partition_key: str, explicit_hash_key: int | None, data_bytes: int
+    ) -> tuple[int, int]:
+        """Return the bytes one more user record adds: to the tables, to the records."""
+        tables = 0
+        key_index = self._partition_keys.get(partition_key)
+        if key_index is None:
+            key_index = len(self._partition_keys)
+            tables += string_field_bytes(len(partition_key.encode()))
+        body = 2 + _varint_bytes(key_index) + _varint_bytes(data_bytes) + data_bytes
+        if explicit_hash_key is not None:
+            hash_key_index = self._hash_keys.get(explicit_hash_key)
+            if hash_key_index is None:
+                hash_key_index = len(self._hash_keys)
+                tables += string_field_bytes(len(str(explicit_hash_key)))
+            body += 1 + _varint_bytes(hash_key_index)
+        return tables, 1 + _varint_bytes(body) + body
+
+
+def one_key_tables(partition_key: str, explicit_hash_key: int) -> list[bytes]:
+    """Return the encoded tables of an aggregated record whose records share both keys."""
+    key, digits = partition_key.encode(), str(explicit_hash_key).encode()
+    return [b"\x0a" + varint(len(key)) + key, b"\x12" + varint(len(digits)) + digits]
+
+
+def seal(parts: list[bytes]) -> bytes:
+    """Join protobuf fields and wrap them in magic and digest."""
+    body = b"".join(parts)
+    return b"".join((MAGIC, body, md5(body, usedforsecurity=False).digest()))
+
+
+def decode(data: bytes) -> list[SubRecord] | None:
+    """Return the user records of an aggregated record, or None if it is none.
+
+    Bytes without the magic, or whose digest does not match, are some user's own
+    data: None, as consumers built on the KCL see them.
+
+    :raises MalformedAggregateError: if the envelope is right and the content is
+        not: an index outside its table, a missing field, text that is not UTF-8, a
+        hash key out of range, a length past the end.
+    """
+    if not data.startswith(MAGIC) or len(data) <= ENVELOPE_BYTES:
+        return None
+    body = data[len(MAGIC) : -_DIGEST_BYTES]
+    if md5(body, usedforsecurity=False).digest() != data[-_DIGEST_BYTES:]:
+        return None
+    partition_keys: list[str] = []
+    hash_keys: list[int] = []
+    records: list[bytes] = []
+    for field, value in _fields(body):
+        if field == _PARTITION_KEY_TABLE:
+            partition_keys.append(_text(value))
+        elif field == _EXPLICIT_HASH_KEY_TABLE:
+            hash_keys.append(_hash_key(value))
+        elif field == _RECORDS:
+            records.append(_bytes(value))
+    return [_sub_record(record, partition_keys, hash_keys) for record in records]
+
+
+def _sub_record(record: bytes, partition_keys: list[str], hash_keys: list[int]) -> SubRecord:
+    fields = dict(_fields(record))
+    if _PARTITION_KEY_INDEX not in fields or _DATA not in fields:
+        msg = "a sub-record has no partition key index or no data"
+        raise MalformedAggregateError(msg)
+    partition_key = _entry_of(partition_keys, fields[_PARTITION_KEY_INDEX])
+    hash_key_index = fields.get(_EXPLICIT_HASH_KEY_INDEX)
+    hash_key = None if hash_key_index is None else _entry_of(hash_keys, hash_key_index)
+    return SubRecord(partition_key, hash_key, _bytes(fields[_DATA]))
+
+
+def _entry_of(table: list[_Entry], index: int | bytes) -> _Entry:
+    if not isinstance(index, int) or index >= len(table):
+        msg = f"index {index!r} is outside a key table of {len(table)}"
+        raise MalformedAggregateError(msg)
+    return table[index]
+
+
+def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
+    """Split protobuf bytes into (field number, value); fixed-width values are skipped."""
+    fields: list[tuple[int, int | bytes]] = []
+    position = 0
+    while position < len(data):
+        tag, position = _read_varint(data, position)
+        field, wire_type = tag >> 3, tag & 7
+        if wire_type == _VARINT:
+            value, position = _read_varint(data, position)
+            fields.append((field, value))
+        elif wire_type == _LENGTH_DELIMITED:
+            length, position = _read_varint(data, position)
+            fields.append((field, data[position : position + length]))
+            position += length
+        elif wire_type in _FIXED_BYTES:
+            position += _FIXED_BYTES[wire_type]
+        else:
+            msg = f"wire type {wire_type} is not part of the format"
+            raise MalformedAggregateError(msg)
+    if position != len(data):
+        msg = "a field reaches past the end"
+        raise MalformedAggregateError(msg)
+    return fields
+
+
+_FIXED_BYTES: Final = {_FIXED64: 8, _FIXED32: 4}
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in enumerate(data[position : position + _VARINT_MAX_BYTES]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+            return value, position + shift + 1
+    msg = "a varint is cut off or longer than ten bytes"
+    raise MalformedAggregateError(msg)
+
+
+def _bytes(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        msg = "a number stands where bytes belong"
+        raise MalformedAggregateError(msg)
+    return value
+
+
+def _text(value: int | bytes) -> str:
+    try:
+        return _bytes(value).decode()
+    except UnicodeDecodeError as error:
+        msg = "a partition key is not UTF-8"
+        raise MalformedAggregateError(msg) from error
+
+
+def _hash_key(value: int | bytes) -> int:
+    text = _bytes(value)
+    if not text.isdigit() or len(text) > len(str(MAX_HASH_KEY)) or int(text) > MAX_HASH_KEY:
+        msg = f"explicit hash key {text[:64]!r} is not a decimal below 2**128"
+        raise MalformedAggregateError(msg)
+    return int(text)
+
+
+def _varint_bytes(value: int) -> int:
+    """Return how many bytes :func:`varint` takes; seven bits each."""
+    return (value.bit_length() + 6) // 7 or 1

@@ -1,0 +1,211 @@
+"""What travels: user records and chunks, entries, requests, and what came of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NewType, Protocol
+
+ShardId = NewType("ShardId", str)
+
+
+class DropReason(str, Enum):
+    """Why an event was given up; each drop has exactly one reason."""
+
+    QUEUE_FULL = "queue_full"
+    """The bound on pending bytes was reached."""
+    TOO_LARGE = "too_large"
+    """The event exceeds the record limit of the stream."""
+    INVALID = "invalid"
+    """The partition key or the explicit hash key is none that Kinesis accepts."""
+    UNENCODABLE = "unencodable"
+    """The event could not be encoded; the encoder is built so that this stays 0."""
+    EXPIRED = "expired"
+    """The time to live ended before Kinesis took the event."""
+    REJECTED = "rejected"
+    """Kinesis refused the event for good."""
+    THROTTLED = "throttled"
+    """Refused for rate while ``fail_if_throttled`` is on."""
+    SHUTDOWN = "shutdown"
+    """The time for the shutdown ended first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One PutRecords call that carried the user record, or its expiry."""
+
+    started: float
+    """When, in seconds since the epoch."""
+    duration: float
+    """How long the call took, in seconds."""
+    success: bool
+    """Whether Kinesis took the entry."""
+    shard_id: str | None = None
+    """The actual shard, when the entry was taken."""
+    error_code: str | None = None
+    """The code of the service, or of the client for what never arrived."""
+    error_message: str | None = None
+    """The service's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResult:
+    """What became of one user record."""
+
+    success: bool
+    """Whether Kinesis has acknowledged it."""
+    shard_id: str | None
+    """The actual shard."""
+    sequence_number: str | None
+    """The sequence number of the entry; sub-records of one aggregate share it."""
+    attempts: tuple[Attempt, ...]
+    """What was tried, oldest first; at most :data:`ATTEMPTS_KEPT`, the newest."""
+    reason: DropReason | None = None
+    """Why it was given up; None on success."""
+    error: str | None = None
+    """The last error in words; None on success."""
+
+
+#: Attempts remembered per user record, so that an outage of days costs no memory.
+ATTEMPTS_KEPT: Final = 32
+
+
+class Ticket(Protocol):
+    """Where the result of a user record goes when somebody waits for it."""
+
+    def resolve(self, result: RecordResult) -> None:
+        """Take the result. Called exactly once."""
+
+
+class Chunk:
+    """Keyless events that arrived together and that nobody waits for.
+
+    One object per drain of the intake, not per event: this is what makes a log
+    event cheap.
+    """
+
+    __slots__ = ("arrival", "data", "epoch")
+
+    def __init__(self, data: list[bytes], arrival: float, epoch: int = 0) -> None:
+        self.data = data
+        self.arrival = arrival
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class UserRecord:
+    """One event with a key of its own, or with somebody who waits for its result."""
+
+    __slots__ = (
+        "arrival",
+        "attempts",
+        "data",
+        "epoch",
+        "explicit_hash_key",
+        "hash_key",
+        "partition_key",
+        "ticket",
+    )
+
+    def __init__(  # noqa: PLR0913 - the fields of the record
+        self,
+        data: bytes,
+        *,
+        arrival: float,
+        partition_key: str | None = None,
+        explicit_hash_key: int | None = None,
+        ticket: Ticket | None = None,
+        epoch: int = 0,
+    ) -> None:
+        self.data = data
+        self.arrival = arrival
+        self.partition_key = partition_key
+        self.explicit_hash_key = explicit_hash_key
+        self.ticket = ticket
+        self.epoch = epoch
+        #: The effective hash key; the router fills it in for keyed records.
+        self.hash_key: int | None = None
+        self.attempts: list[Attempt] = []
+
+    def __len__(self) -> int:
+        return 1
+
+
+Content = Chunk | UserRecord
+"""What an entry carries: a run of keyless events or one user record."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecordsEntry:
+    """One slot of a PutRecords call, as it goes on the wire."""
+
+    data: bytes
+    partition_key: str
+    explicit_hash_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryResult:
+    """The answer to one entry, at the entry's position."""
+
+    shard_id: str | None = None
+    sequence_number: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def success(self) -> bool:
+        """Whether the entry was written: a sequence number and no error code."""
+        return bool(self.sequence_number) and not self.error_code
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A PutRecords call that Kinesis answered with results, position by position."""
+
+    results: list[EntryResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that was refused or failed as a whole."""
+
+    code: str
+    """The service's error code without prefixes; for what never got an answer one of
+    the client's own (see :mod:`kinesink.core.retry_policy`); ``HTTP 502`` and the
+    like where the answer carried no code."""
+    message: str
+    """What happened in words, with request ids when there are any; never credentials."""
+    status: int | None = None
+    """The HTTP status, None when there was no answer."""
+    retry_after: float | None = None
+    """What the answer asked to wait, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDescription:
+    """One open shard of a listing."""
+
+    shard_id: ShardId
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """What DescribeStreamSummary says and the pipeline uses."""
+
+    record_max_bytes: int | None = None
+    """``MaxRecordSizeInKiB`` in bytes; None when the member is absent."""
+    record_distribution: str | None = None
+    """``AUTO``, ``USER_PARTITION_KEY``, or None when the member is absent."""
+    stream_mode: str | None = None
+    """``PROVISIONED`` or ``ON_DEMAND``."""
+    status: str | None = None
+    """``CREATING``, ``ACTIVE``, ``UPDATING`` or ``DELETING``."""
+    created: float | None = None
+    """When the stream was created, in seconds since the epoch."""
+
+

@@ -1,0 +1,24 @@
+"""What kinesink raises, and only to callers who can act on it: never into a log call."""
+
+from __future__ import annotations
+
+
+class KinesinkError(Exception):
+    """Base of every error that kinesink raises itself."""
+
+
+class ConfigurationError(KinesinkError, ValueError):
+    """A parameter has a value that cannot work; raised at construction."""
+
+    def __init__(self, parameter: str, value: object, allowed: str) -> None:
+        super().__init__(f"{parameter}={value!r} cannot be used: {allowed}")
+        #: The name of the parameter.
+        self.parameter = parameter
+
+
+class InvalidRecordError(KinesinkError, ValueError):
+    """Data or a key that Kinesis can never take; nothing was accepted."""
+
+
+class ClosedError(KinesinkError, RuntimeError):
+    """The producer is closed and takes nothing more."""
