@@ -1,0 +1,66 @@
+"""What every test gets: two backends for async tests, and integration tests only when asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytest_plugins = ["tests.kinesis_mock"]
+
+WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
+"""Set by the nox session that installs no extra; elsewhere a missing trio is an error."""
+
+
+def _backends() -> list[str]:
+    if WITHOUT_EXTRAS and importlib.util.find_spec("trio") is None:
+        return ["asyncio"]
+    return ["asyncio", "trio"]
+
+
+@pytest.fixture(params=_backends())
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run the test once on each event loop that anyio knows."""
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail when code of kinesink blocks inside a running asyncio loop."""
+    with blockbuster_ctx("kinesink"):
+        yield
+
+
+# Before anyio's own hook, which looks for the mark and ties the test to `anyio_backend`.
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: Any) -> None:  # noqa: ANN401 - whatever a module holds
+    """Mark every async test for anyio, so that nobody has to."""
+    if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(inspect.unwrap(obj)):
+        pytest.mark.anyio(obj)
+
+
+# Before pytest's own hook of this name, which applies -m.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave integration tests out unless -m names them; what uses kinesis-mock is one.
+
+    Not by a default -m, because any -m on the command line would replace it: `-m "not slow"` would
+    then reach for Docker.
+    """
+    for item in items:
+        if "kinesis_mock" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.integration)
+    if "integration" in config.option.markexpr:
+        return
+    integration = [item for item in items if item.get_closest_marker("integration")]
+    if integration:
+        config.hook.pytest_deselected(items=integration)
+        items[:] = [item for item in items if not item.get_closest_marker("integration")]

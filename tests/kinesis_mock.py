@@ -1,0 +1,1 @@
+"""kinesis-mock for integration tests."""
