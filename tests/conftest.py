@@ -39,6 +39,19 @@ def nothing_blocks_the_loop() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_aws_account_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the account, the region and the configuration of whoever runs the tests.
+
+    Without this, botocore also asks the instance metadata service for credentials: the network.
+    """
+    for name in [name for name in os.environ if name.startswith(("AWS_", "KINESINK_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
 # Before anyio's own hook, which looks for the mark and ties the test to `anyio_backend`.
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: Any) -> None:  # noqa: ANN401 - whatever a module holds
