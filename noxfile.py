@@ -1,0 +1,158 @@
+"""Everything that checks kinesink: plain `nox` runs all of it but the benchmarks.
+
+The Pythons are those of the classifiers in pyproject.toml that are installed here. A name that
+is on the PATH but does not run (a pyenv shim for a version that is not selected) is none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = [
+    "pythons",
+    "lint",
+    "types",
+    "tests",
+    "without_extras",
+    "integration",
+    "examples",
+    "coverage",  # last: it judges what the others measured
+]
+
+PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
+IN_CI: Final = os.environ.get("CI", "").lower() in {"1", "true"}
+FEWEST_PYTHONS: Final = 3
+"""A matrix of fewer proves little, so CI refuses it."""
+
+COVERAGE_DATA: Final = Path(".coverage-data").absolute()
+"""One folder for each session that measures, so that a repeated session replaces what it left."""
+
+
+def why_not(version: str) -> str | None:
+    """Return the reason why a version of Python cannot be used here, or None if it can."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return None
+    name = f"python{version}"
+    path = shutil.which(name)
+    if path is None:
+        return f"{name} is not on the PATH"
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    try:
+        ran = subprocess.run(  # noqa: S603 - our own words
+            [path, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{path} does not run: {error}"
+    if ran.returncode or ran.stdout.strip() != version:
+        said = (ran.stderr or ran.stdout).strip().partition("\n")[0]
+        return f"{path} is not an interpreter that runs: {said}"
+    return None
+
+
+SKIPPED: Final = {
+    version: reason
+    for version in nox.project.python_versions(PYPROJECT)
+    if (reason := why_not(version)) is not None
+}
+PYTHONS: Final = [
+    version for version in nox.project.python_versions(PYPROJECT) if version not in SKIPPED
+]
+
+
+def install(session: nox.Session, group: str, *, extras: str = "[all]") -> None:
+    """Install kinesink as a user would, and the dependency group."""
+    session.install(f".{extras}", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def measured_pytest(session: nox.Session, *arguments: str, **variables: str) -> None:
+    """Run pytest, and leave the partial coverage where the session `coverage` finds it."""
+    data = COVERAGE_DATA / session.name
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    variables["COVERAGE_FILE"] = str(data / "part")
+    command = ("coverage", "run", "-m", "pytest", *arguments, *session.posargs)
+    session.run(*command, env=variables)
+
+
+@nox.session(python=False)
+def pythons(session: nox.Session) -> None:
+    """Say which Pythons the matrix has; in CI, refuse fewer than three."""
+    session.log(f"tested here: {', '.join(PYTHONS)}")
+    for version, reason in SKIPPED.items():
+        session.warn(f"skipped: Python {version}, because {reason}")
+    if IN_CI and len(PYTHONS) < FEWEST_PYTHONS:
+        session.error(f"CI wants {FEWEST_PYTHONS} Pythons at least")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style, and that the formatter has nothing to change."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, strictly, the tests' too."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run what needs no network, on every Python, each async test on asyncio and on trio."""
+    install(session, "test")
+    measured_pytest(session, "-m", "not integration")
+
+
+@nox.session
+def without_extras(session: nox.Session) -> None:
+    """Run the tests again where no extra is installed."""
+    install(session, "test", extras="")
+    measured_pytest(session, "-m", "not integration", KINESINK_TEST_WITHOUT_EXTRAS="1")
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Run the tests that need kinesis-mock: in Docker, or else in Node."""
+    install(session, "integration")
+    session.run("pytest", "-m", "integration", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run each example as a reader would."""
+    install(session, "test")
+    files = sorted(Path("examples").glob("*.py"))
+    if not files:
+        session.error("there are no examples")
+    for file in files:
+        session.run("python", str(file))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Combine what every session measured; each line and each branch must have run somewhere."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "coverage"))
+    parts = sorted(str(folder) for folder in COVERAGE_DATA.glob("*"))
+    if not parts:
+        session.error("nothing was measured: run the session `tests` first")
+    session.run("coverage", "combine", *parts)
+    session.run("coverage", "report")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure what an event costs; not in the default run, for its figures need a quiet machine."""
+    install(session, "test")
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
