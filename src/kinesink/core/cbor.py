@@ -141,9 +141,7 @@ class _Writer:
         self._add(encoded)
 
     def _write_map(self, members: Mapping[object, object], depth: int) -> None:
-        self._add(
-            _MAP_WITHOUT_LENGTH if self._indefinite_maps else head(Major.MAP, len(members))
-        )
+        self._add(_MAP_WITHOUT_LENGTH if self._indefinite_maps else head(Major.MAP, len(members)))
         for key, member in members.items():
             if not isinstance(key, str):
                 raise _unsupported(f"{type(key).__name__} as a map key")

@@ -243,7 +243,8 @@ class Stream:
             shard = self.owner(start)
             if shard.hash_key_range.start != start:
                 self.split(shard, start, now)
-        for start in {each.hash_key_range.start for each in self._open} - set(starts):
+        superfluous = {each.hash_key_range.start for each in self._open} - set(starts)
+        for start in sorted(superfluous):
             self.merge(self.owner(start - 1), self.owner(start), now)
 
     def owner(self, hash_key: int) -> Shard:
@@ -312,6 +313,10 @@ class Stream:
         if self.keep_records is not None and len(shard.records) > 2 * self.keep_records:
             del shard.records[: len(shard.records) - self.keep_records]
         return record
+
+    def next_position(self, shard: Shard) -> int:
+        """Return a sequence number above all that were issued and below all that will be."""
+        return int(self.numbers.next(_number(shard)))
 
     def records(self) -> Iterator[StoredRecord]:
         """Yield the records that are still held, shard by shard."""

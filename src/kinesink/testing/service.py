@@ -1,0 +1,208 @@
+"""The streams of one account in one region, and what each request may ask of them."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from kinesink.testing.errors import ApiError, invalid_argument, not_found
+from kinesink.testing.faults import Plan
+from kinesink.testing.limits import ShardLimits
+from kinesink.testing.streams import (
+    AUTO,
+    ON_DEMAND,
+    PROVISIONED,
+    USER_PARTITION_KEY,
+    SequenceNumbers,
+    Stream,
+    equal_ranges,
+)
+
+__all__ = ["Context", "Members", "Service", "StreamSettings"]
+
+_T = TypeVar("_T")
+
+_OPEN_FOR_WRITES = ("ACTIVE", "UPDATING")
+
+
+class Members(dict[str, object]):
+    """The members of one request, read by name and type; all have passed their rules."""
+
+    def _typed(self, name: str, kind: type[_T], default: _T) -> _T:
+        value = self.get(name)
+        return value if isinstance(value, kind) else default
+
+    def text(self, name: str) -> str:
+        """Return a string, empty if it was left out."""
+        return self._typed(name, str, "")
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return an integer, or ``default`` if it was left out."""
+        return self._typed(name, int, default)
+
+    def data(self, name: str) -> bytes:
+        """Return a blob, empty if it was left out."""
+        return self._typed(name, bytes, b"")
+
+    def moment(self, name: str) -> float | None:
+        """Return a timestamp in seconds, None if it was left out."""
+        value = self.get(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def inner(self, name: str) -> "Members":
+        """Return the members of a structure, none if it was left out."""
+        return Members(self._typed(name, dict, {}))
+
+    def entries(self, name: str) -> list["Members"]:
+        """Return a list of structures."""
+        return [Members(each) for each in self._typed(name, list, [])]
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What a new stream is to be like."""
+
+    shards: int
+    max_record_kib: int = 1024
+    mode: str = PROVISIONED
+    distribution: str | None = None
+    """None: ``USER_PARTITION_KEY`` on-demand, and no strategy when provisioned."""
+
+
+@dataclass
+class Service:
+    """Streams by name. Not thread-safe."""
+
+    region: str
+    account: str
+    limits: ShardLimits | None = None
+    keep_records: int | None = None
+    oversize_fails_entry: bool = False
+    """Whether a record over the stream's limit fails alone, or its request as a whole."""
+    transition: float = 0.0
+    """Seconds that a stream stays CREATING, UPDATING or DELETING after an API call."""
+    streams: dict[str, Stream] = field(default_factory=dict)
+    numbers: SequenceNumbers = field(default_factory=SequenceNumbers)
+
+    def arn(self, name: str) -> str:
+        """Return the ARN of a stream of this account and region."""
+        return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{name}"
+
+    def create(self, name: str, settings: StreamSettings, now: float) -> Stream:
+        """Open a new stream, ACTIVE at once."""
+        self._forget_deleted(now)
+        if name in self.streams:
+            raise ApiError(
+                "ResourceInUseException",
+                f"Stream {name} under account {self.account} already exists.",
+            )
+        stream = Stream(
+            name,
+            self.arn(name),
+            self.account,
+            now,
+            self.numbers,
+            max_record_kib=settings.max_record_kib,
+            limits=self.limits,
+            keep_records=self.keep_records,
+        )
+        set_mode(stream, settings.mode)
+        if settings.distribution is not None:
+            set_distribution(stream, settings.distribution)
+        stream.add_shards(equal_ranges(settings.shards), now)
+        self.streams[name] = stream
+        return stream
+
+    def delete(self, stream: Stream, now: float) -> None:
+        """Begin to delete a stream; it is gone after ``transition`` seconds."""
+        stream.begin("DELETING", now + self.transition)
+        self._forget_deleted(now)
+
+    def named(self, name: str, now: float) -> Stream:
+        """Return a stream by name, or raise ``ResourceNotFoundException``."""
+        self._forget_deleted(now)
+        try:
+            return self.streams[name]
+        except KeyError:
+            raise not_found(f"Stream {name} under account {self.account} not found.") from None
+
+    def find(self, members: Members, now: float) -> Stream:
+        """Return the stream that a request names, by name, ARN or both."""
+        name, arn = members.text("StreamName"), members.text("StreamARN")
+        if not (name or arn):
+            raise invalid_argument("Either StreamName or StreamARN must be given.")
+        if name and arn and self.arn(name) != arn:
+            raise invalid_argument(f"StreamName {name} and StreamARN {arn} are not the same stream")
+        if arn and self.arn(stream_of_arn(arn)) != arn:
+            raise not_found(f"Stream {arn} not found.")
+        return self.named(name or stream_of_arn(arn), now)
+
+    def require_writable(self, stream: Stream, now: float) -> None:
+        """Raise ``ResourceInUseException`` while a stream is created or deleted."""
+        if stream.status(now) not in _OPEN_FOR_WRITES:
+            raise self._in_use(stream, now)
+
+    def require_active(self, stream: Stream, now: float) -> None:
+        """Raise ``ResourceInUseException`` while something about a stream is changing."""
+        if stream.status(now) != "ACTIVE":
+            raise self._in_use(stream, now)
+
+    def _in_use(self, stream: Stream, now: float) -> ApiError:
+        return ApiError(
+            "ResourceInUseException",
+            f"Stream {stream.name} under account {self.account} not ACTIVE, "
+            f"instead in state {stream.status(now)}",
+        )
+
+    def _forget_deleted(self, now: float) -> None:
+        self.streams = {
+            name: stream
+            for name, stream in self.streams.items()
+            if stream.transition != "DELETING" or now < stream.transition_ends
+        }
+
+
+def stream_of_arn(arn: str) -> str:
+    """Return the name at the end of a stream's ARN."""
+    return arn.rpartition("/")[2]
+
+
+def set_mode(stream: Stream, mode: str) -> None:
+    """Switch the capacity mode; only on-demand streams have a record distribution strategy."""
+    stream.mode = mode
+    stream.distribution = USER_PARTITION_KEY if mode == ON_DEMAND else None
+
+
+def set_distribution(stream: Stream, distribution: str) -> None:
+    """Switch the record distribution strategy of an on-demand stream."""
+    if distribution not in (AUTO, USER_PARTITION_KEY):
+        raise invalid_argument(f"{distribution} is not a record distribution strategy")
+    if stream.mode != ON_DEMAND:
+        raise ApiError(
+            "ValidationException",
+            f"Stream {stream.name} is provisioned; only on-demand streams have a "
+            "record distribution strategy.",
+        )
+    stream.distribution = distribution
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an operation works with."""
+
+    service: Service
+    plan: Plan
+    now: float
+    """Seconds on the fake's clock."""
+
+    def stream(self, members: Members) -> Stream:
+        """Return the stream that the request names."""
+        return self.service.find(members, self.now)
+
+    def active_stream(self, members: Members) -> Stream:
+        """Return the stream that the request names, if nothing about it is changing."""
+        stream = self.stream(members)
+        self.service.require_active(stream, self.now)
+        return stream
+
+    def begin(self, status: str, stream: Stream) -> None:
+        """Have a stream be CREATING or UPDATING for the service's ``transition``."""
+        stream.begin(status, self.now + self.service.transition)
