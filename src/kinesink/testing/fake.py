@@ -23,14 +23,13 @@ from kinesink.testing.reading import stream_of_token
 from kinesink.testing.server import Server
 from kinesink.testing.service import (
     Context,
-    Members,
     Service,
     StreamSettings,
     set_distribution,
     set_mode,
     stream_of_arn,
 )
-from kinesink.testing.shapes import read_members
+from kinesink.testing.shapes import Members, read_members
 from kinesink.testing.signature import clock_refusal, credentials_refusal
 from kinesink.testing.streams import (
     ON_DEMAND,
@@ -279,7 +278,7 @@ class FakeKinesis:
         members = Members()
         try:
             body = form.loads(request.body)
-            members.update(read_members(OPERATIONS[operation].members, body, form))
+            members = read_members(OPERATIONS[operation].members, body, form)
         except ApiError as error:
             unreadable = error
         with self._lock:

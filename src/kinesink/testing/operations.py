@@ -21,7 +21,6 @@ from kinesink.testing import reading, writing
 from kinesink.testing.errors import ApiError
 from kinesink.testing.service import (
     Context,
-    Members,
     StreamSettings,
     set_distribution,
     set_mode,
@@ -31,6 +30,7 @@ from kinesink.testing.shapes import (
     Flag,
     Many,
     Member,
+    Members,
     Moment,
     Number,
     Struct,

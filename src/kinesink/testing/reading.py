@@ -6,7 +6,8 @@ from typing import Final
 
 from kinesink.core.limits import LIST_SHARDS_PAGE, MIB
 from kinesink.testing.errors import ApiError, invalid_argument
-from kinesink.testing.service import Context, Members
+from kinesink.testing.service import Context
+from kinesink.testing.shapes import Members
 from kinesink.testing.streams import Shard, StoredRecord, Stream
 from kinesink.testing.tokens import LIFETIME, seal, unseal
 from kinesink.testing.wire import Time

@@ -1,11 +1,11 @@
 """The streams of one account in one region, and what each request may ask of them."""
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from kinesink.testing.errors import ApiError, invalid_argument, not_found
 from kinesink.testing.faults import Plan
 from kinesink.testing.limits import ShardLimits
+from kinesink.testing.shapes import Members
 from kinesink.testing.streams import (
     AUTO,
     ON_DEMAND,
@@ -16,44 +16,9 @@ from kinesink.testing.streams import (
     equal_ranges,
 )
 
-__all__ = ["Context", "Members", "Service", "StreamSettings"]
-
-_T = TypeVar("_T")
+__all__ = ["Context", "Service", "StreamSettings", "set_distribution", "set_mode", "stream_of_arn"]
 
 _OPEN_FOR_WRITES = ("ACTIVE", "UPDATING")
-
-
-class Members(dict[str, object]):
-    """The members of one request, read by name and type; all have passed their rules."""
-
-    def _typed(self, name: str, kind: type[_T], default: _T) -> _T:
-        value = self.get(name)
-        return value if isinstance(value, kind) else default
-
-    def text(self, name: str) -> str:
-        """Return a string, empty if it was left out."""
-        return self._typed(name, str, "")
-
-    def number(self, name: str, default: int = 0) -> int:
-        """Return an integer, or ``default`` if it was left out."""
-        return self._typed(name, int, default)
-
-    def data(self, name: str) -> bytes:
-        """Return a blob, empty if it was left out."""
-        return self._typed(name, bytes, b"")
-
-    def moment(self, name: str) -> float | None:
-        """Return a timestamp in seconds, None if it was left out."""
-        value = self.get(name)
-        return float(value) if isinstance(value, (int, float)) else None
-
-    def inner(self, name: str) -> "Members":
-        """Return the members of a structure, none if it was left out."""
-        return Members(self._typed(name, dict, {}))
-
-    def entries(self, name: str) -> list["Members"]:
-        """Return a list of structures."""
-        return [Members(each) for each in self._typed(name, list, [])]
 
 
 @dataclass(frozen=True)

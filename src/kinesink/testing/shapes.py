@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from kinesink.testing.errors import serialization, validation
 
@@ -19,6 +19,7 @@ __all__ = [
     "Flag",
     "Many",
     "Member",
+    "Members",
     "Moment",
     "Number",
     "Rule",
@@ -31,6 +32,41 @@ __all__ = [
 ]
 
 _Path = tuple[str | int, ...]
+
+_T = TypeVar("_T")
+
+
+class Members(dict[str, object]):
+    """The members of one request, read by name and type; all have passed their rules."""
+
+    def _typed(self, name: str, kind: type[_T], default: _T) -> _T:
+        value = self.get(name)
+        return value if isinstance(value, kind) else default
+
+    def text(self, name: str) -> str:
+        """Return a string, empty if it was left out."""
+        return self._typed(name, str, "")
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return an integer, or ``default`` if it was left out."""
+        return self._typed(name, int, default)
+
+    def data(self, name: str) -> bytes:
+        """Return a blob, empty if it was left out."""
+        return self._typed(name, bytes, b"")
+
+    def moment(self, name: str) -> float | None:
+        """Return a timestamp in seconds, None if it was left out."""
+        value = self.get(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def inner(self, name: str) -> "Members":
+        """Return the members of a structure, none if it was left out."""
+        return self._typed(name, Members, Members())
+
+    def entries(self, name: str) -> list["Members"]:
+        """Return a list of structures."""
+        return [each for each in self._typed(name, list, []) if isinstance(each, Members)]
 
 
 class Wire(Protocol):
@@ -198,11 +234,11 @@ class Struct(Rule):
 
     members: Mapping[str, Member]
 
-    def read(self, value: object, reading: _Reading, path: _Path) -> dict[str, object]:
-        """Return a dict of the members that are present."""
+    def read(self, value: object, reading: _Reading, path: _Path) -> Members:
+        """Return the members that are present."""
         if not isinstance(value, dict):
             raise serialization("Expected map or null")
-        found: dict[str, object] = {}
+        found = Members()
         for name, member in self.members.items():
             given = value.get(name)
             if given is not None:
@@ -212,7 +248,7 @@ class Struct(Rule):
         return found
 
 
-def read_members(members: Mapping[str, Member], body: object, wire: Wire) -> dict[str, object]:
+def read_members(members: Mapping[str, Member], body: object, wire: Wire) -> Members:
     """Return the known members of ``body`` in their Python form.
 
     Raises ``SerializationException`` for a wrong type and ``ValidationException``, naming

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from kinesink.core.hash_key import HashKeyRange, hash_key_of
 from kinesink.core.limits import KIB, MAX_HASH_KEY
@@ -34,8 +34,7 @@ AUTO: Final = "AUTO"
 USER_PARTITION_KEY: Final = "USER_PARTITION_KEY"
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(NamedTuple):
     """One record on its way in: an entry of PutRecords, or the members of PutRecord."""
 
     data: bytes
@@ -56,8 +55,7 @@ class Put:
         return hash_key_of(self.partition_key or "")
 
 
-@dataclass(frozen=True)
-class StoredRecord:
+class StoredRecord(NamedTuple):
     """One record as a shard holds it."""
 
     shard_id: str
@@ -96,6 +94,8 @@ class ShardView:
 class Shard:
     """One shard and the records in it, oldest first."""
 
+    number: int
+    """Counts the shards of a stream; the digits of the id."""
     shard_id: str
     hash_key_range: HashKeyRange
     starting_sequence_number: str
@@ -256,11 +256,11 @@ class Stream:
         shard_id = f"shardId-{number:012d}"
         meter = None if self.limits is None else ShardMeter(self.limits, now)
         self.shards[shard_id] = Shard(
-            shard_id, owned, self.numbers.next(number), now, parents, meter=meter
+            number, shard_id, owned, self.numbers.next(number), now, parents, meter=meter
         )
 
     def _close(self, shard: Shard, now: float) -> None:
-        shard.ending_sequence_number = self.numbers.next(_number(shard))
+        shard.ending_sequence_number = self.numbers.next(shard.number)
         shard.closed_at = now
 
     def _index(self) -> None:
@@ -303,7 +303,7 @@ class Stream:
         """Append a record to ``shard``."""
         record = StoredRecord(
             shard.shard_id,
-            self.numbers.next(_number(shard)),
+            self.numbers.next(shard.number),
             put.partition_key,
             put.explicit_hash_key,
             put.data,
@@ -316,7 +316,7 @@ class Stream:
 
     def next_position(self, shard: Shard) -> int:
         """Return a sequence number above all that were issued and below all that will be."""
-        return int(self.numbers.next(_number(shard)))
+        return int(self.numbers.next(shard.number))
 
     def records(self) -> Iterator[StoredRecord]:
         """Yield the records that are still held, shard by shard."""
@@ -327,7 +327,3 @@ class Stream:
     def max_record_bytes(self) -> int:
         """How large the data and the key of one record may be together."""
         return self.max_record_kib * KIB
-
-
-def _number(shard: Shard) -> int:
-    return int(shard.shard_id.removeprefix("shardId-"))

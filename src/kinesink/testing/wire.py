@@ -9,6 +9,7 @@ import orjson
 
 from kinesink.core import cbor
 from kinesink.testing.errors import serialization
+from kinesink.testing.shapes import Wire
 
 __all__ = ["FORMATS", "Format", "Time", "format_of"]
 
@@ -23,8 +24,8 @@ class Time:
         self.seconds = seconds
 
 
-class Format(Protocol):
-    """How bodies, blobs and timestamps are written."""
+class Format(Wire, Protocol):
+    """How bodies are written, besides the blobs and timestamps in them."""
 
     content_type: str
 
@@ -33,12 +34,6 @@ class Format(Protocol):
 
     def dumps(self, members: Mapping[str, object]) -> bytes:
         """Encode a body."""
-
-    def blob(self, value: object) -> bytes:
-        """Return the bytes of a blob, or raise ``SerializationException``."""
-
-    def moment(self, value: object) -> float:
-        """Return a timestamp in seconds, or raise ``SerializationException``."""
 
 
 class Json:

@@ -4,7 +4,8 @@ from typing import Final
 
 from kinesink.core.limits import MAX_HASH_KEY, MIB, REQUEST_MAX_BYTES
 from kinesink.testing.errors import ApiError, invalid_argument
-from kinesink.testing.service import Context, Members
+from kinesink.testing.service import Context
+from kinesink.testing.shapes import Members
 from kinesink.testing.streams import AUTO, Put, Shard, StoredRecord, Stream
 
 __all__ = ["put_record", "put_records", "refuse_dry_run"]
@@ -18,8 +19,6 @@ def put_records(context: Context, members: Members) -> Answer:
     """Write up to 500 entries, each with a result of its own, in the order of the request."""
     stream = _stream(context, members)
     puts = [_put(stream, each) for each in members.entries("Records")]
-    if sum(put.size for put in puts) > REQUEST_MAX_BYTES:
-        raise invalid_argument(f"Records size exceeds {REQUEST_MAX_BYTES // MIB} MB limit")
     placed = _place(context, stream, puts)
     results = [
         _result(context, stream, position, put, shard)
@@ -74,20 +73,21 @@ def _put(stream: Stream, members: Members) -> Put:
 
 def _place(context: Context, stream: Stream, puts: list[Put]) -> list[tuple[Put, Shard]]:
     """Route all entries, and raise if one of them has the whole request refused."""
-    if not context.service.oversize_fails_entry:
-        for put in puts:
-            _check_size(stream, put)
+    sizes = [put.size for put in puts]
+    if sum(sizes) > REQUEST_MAX_BYTES:
+        raise invalid_argument(f"Records size exceeds {REQUEST_MAX_BYTES // MIB} MB limit")
+    if max(sizes) > stream.max_record_bytes and not context.service.oversize_fails_entry:
+        raise _too_large(stream)
     placed = [(put, stream.place(put)) for put in puts]
     context.plan.check_entries(placed)
     return placed
 
 
-def _check_size(stream: Stream, put: Put) -> None:
-    if put.size > stream.max_record_bytes:
-        raise invalid_argument(
-            f"The record of {put.size} bytes exceeds the maximum record size of "
-            f"{stream.max_record_kib} KiB of stream {stream.name}."
-        )
+def _too_large(stream: Stream) -> ApiError:
+    return invalid_argument(
+        f"A record exceeds the maximum record size of {stream.max_record_kib} KiB "
+        f"of stream {stream.name}."
+    )
 
 
 def _result(context: Context, stream: Stream, position: int, put: Put, shard: Shard) -> Answer:
@@ -100,7 +100,8 @@ def _result(context: Context, stream: Stream, position: int, put: Put, shard: Sh
 
 def _write(context: Context, stream: Stream, position: int, put: Put, shard: Shard) -> StoredRecord:
     """Store one record, or raise why this one was not."""
-    _check_size(stream, put)
+    if put.size > stream.max_record_bytes:
+        raise _too_large(stream)
     scripted = context.plan.entry_error(position, put, stream, shard)
     if scripted is not None:
         error, applied = scripted
