@@ -78,7 +78,7 @@ def measured_pytest(session: nox.Session, *arguments: str, **variables: str) -> 
     data = COVERAGE_DATA / session.name
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
-    variables["COVERAGE_FILE"] = str(data / "part")
+    variables["COVERAGE_FILE"] = str(data / ".coverage")
     command = ("coverage", "run", "-m", "pytest", *arguments, *session.posargs)
     session.run(*command, env=variables)
 

@@ -18,6 +18,8 @@ pytest_plugins = ["tests.kinesis_mock"]
 WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 """Set by the nox session that installs no extra; elsewhere a missing trio is an error."""
 
+collect_ignore = ["cli"] if WITHOUT_EXTRAS else []
+
 
 def _backends() -> list[str]:
     if WITHOUT_EXTRAS and importlib.util.find_spec("trio") is None:

@@ -36,6 +36,10 @@ NPM_PACKAGE: Final = f"kinesis-local@{VERSION}"
 TLS_PORT: Final = 4567
 PLAIN_PORT: Final = 4568
 _DAEMON: Final = "unix:///var/run/docker.sock" if os.name == "posix" else "npipe://"
+CACHE: Final = Path(
+    os.environ.get("KINESINK_TEST_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "kinesink-tests")
+)
 START_SECONDS: Final = 30.0
 INSTALL_SECONDS: Final = 180.0
 
@@ -165,17 +169,15 @@ def _in_docker(resources: ExitStack) -> KinesisMock:
 
 def _npm_package() -> Path:
     """Return the folder of the npm package, installed on first use."""
-    cache = os.environ.get("KINESINK_TEST_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    home = (Path(cache) if cache else Path.home() / ".cache") / "kinesink-tests"
-    prefix = home / NPM_PACKAGE
+    prefix = CACHE / NPM_PACKAGE
     package = prefix / "node_modules" / "kinesis-local"
     if package.exists():
         return package
     npm = shutil.which("npm")
     if npm is None:
         raise CannotRunError("npm is not installed")
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as folder:
+    prefix.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
         try:
             subprocess.run(  # noqa: S603 - every argument is ours
@@ -190,13 +192,8 @@ def _npm_package() -> Path:
             raise CannotRunError(f"npm cannot install {NPM_PACKAGE} ({error}) {said}") from error
         # Whole or not at all: another run may be at the same point, and either's copy will do.
         with suppress(OSError):
-            (Path(folder) / "node_modules").rename(_made(prefix) / "node_modules")
+            (Path(folder) / "node_modules").rename(prefix / "node_modules")
     return package
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _free_ports(count: int) -> list[int]:

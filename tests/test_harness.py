@@ -1,0 +1,60 @@
+"""What the other tests rely on: backends, marks, and which tests run by default."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conftest import WITHOUT_EXTRAS
+
+INTEGRATION: Final = Path(__file__).with_name("integration")
+
+
+def running_loop() -> str:
+    """Return the name of the event loop that runs the caller."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return "trio"
+    return "asyncio"
+
+
+@pytest.fixture
+async def fixture_loop() -> str:
+    """Tell where an async fixture runs."""
+    return running_loop()
+
+
+async def test_an_async_test_needs_no_mark(anyio_backend_name: str, fixture_loop: str) -> None:
+    """It runs, with its fixtures, on the backend in its name."""
+    assert running_loop() == fixture_loop == anyio_backend_name
+
+
+class TestInAClass:
+    """Async tests may be methods."""
+
+    async def test_it_needs_no_mark_either(self, anyio_backend_name: str) -> None:
+        """A method is found like a function."""
+        assert running_loop() == anyio_backend_name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("expression", [None, "not slow", "not integration"])
+def test_integration_tests_run_only_when_named(expression: str | None) -> None:
+    """No other -m reaches for Docker, nor does a plain run."""
+    mark = [] if expression is None else ["-m", expression]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *mark, str(INTEGRATION)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("package", ["trio", "typer", "rich"])
+def test_the_extras_are_there_unless_the_session_leaves_them_out(package: str) -> None:
+    """No test dependency brings in what the session without extras promises to be absent."""
+    assert (importlib.util.find_spec(package) is None) == WITHOUT_EXTRAS
