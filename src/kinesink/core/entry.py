@@ -1,0 +1,173 @@
+"""One slot of a PutRecords request with the user records it carries.
+
+Law: an entry owns its contents until it is delivered, dropped or dissolved; its
+bytes are made when it is sent and forgotten after, so waiting costs no second copy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kinesink.core.aggregated_record import (
+    ENVELOPE_BYTES,
+    AggregateTables,
+    HeaderCache,
+    one_key_tables,
+    seal,
+    string_field_bytes,
+)
+from kinesink.core.hash_key import hash_key_of
+from kinesink.core.limits import MAX_HASH_KEY_DIGITS
+from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinesink.core.records import Content, ShardId
+
+#: Keys of keyless events. One character each, so that they cost next to nothing;
+#: several, because a Lambda event source with a ParallelizationFactor (at most 10)
+#: spreads by partition key.
+KEYLESS_PARTITION_KEYS: Final = "0123456789abcdef"
+
+#: What an aggregated record of keyless events takes before its first event, at most.
+KEYLESS_BASE_BYTES: Final = (
+    ENVELOPE_BYTES + string_field_bytes(1) + string_field_bytes(MAX_HASH_KEY_DIGITS)
+)
+
+#: Headers of keyless sub-records by data length, shared by all pipelines of the process.
+HEADERS: Final = HeaderCache()
+
+
+class Entry:
+    """User records that travel as one Kinesis record.
+
+    There are three kinds: keyless (any shard will do, and it is chosen when the
+    entry is sent), keyed and aggregated, keyed and alone.
+    """
+
+    __slots__ = (
+        "contents",
+        "events",
+        "failures",
+        "high",
+        "low",
+        "oldest",
+        "outer_hash_key",
+        "predicted",
+        "size",
+        "tables",
+        "ticketed",
+    )
+
+    def __init__(
+        self,
+        contents: list[Content],
+        *,
+        size: int,
+        predicted: ShardId | None = None,
+        tables: AggregateTables | None = None,
+    ) -> None:
+        self.contents = contents
+        self.events = sum(map(len, contents))
+        #: Bytes it counts for in a request (data and partition key), at most.
+        self.size = size
+        #: The shard it was made for; None while that is open.
+        self.predicted = predicted
+        #: The key tables of a keyed aggregated record.
+        self.tables = tables
+        #: Arrival of the oldest event, in seconds.
+        self.oldest = min(content.arrival for content in contents)
+        #: Failed attempts since it was formed.
+        self.failures = 0
+        #: Whether somebody waits for one of the records.
+        self.ticketed = any(
+            isinstance(content, UserRecord) and content.ticket is not None for content in contents
+        )
+        #: The hash key Kinesis routes it by, and the range its sub-records span.
+        self.outer_hash_key = 0
+        self.low = 0
+        self.high = 0
+        if not self.keyless:
+            hash_keys = [content.hash_key for content in self.user_records()]
+            self.outer_hash_key = hash_keys[0] or 0
+            self.low = min(hash_key or 0 for hash_key in hash_keys)
+            self.high = max(hash_key or 0 for hash_key in hash_keys)
+
+    @property
+    def aggregated(self) -> bool:
+        """Whether it travels as an aggregated record."""
+        return self.events > 1
+
+    @property
+    def keyless(self) -> bool:
+        """Whether none of its events has a key."""
+        first = self.contents[0]
+        return isinstance(first, Chunk) or first.partition_key is None
+
+    @property
+    def data_bytes(self) -> int:
+        """The data of its events, in bytes."""
+        return sum(map(len, self.data()))
+
+    def user_records(self) -> Iterator[UserRecord]:
+        """Yield the contents that are user records of their own."""
+        return (content for content in self.contents if isinstance(content, UserRecord))
+
+    def data(self) -> list[bytes]:
+        """Return the data of every event in order."""
+        out: list[bytes] = []
+        for content in self.contents:
+            if isinstance(content, Chunk):
+                out += content.data
+            else:
+                out.append(content.data)
+        return out
+
+    def bind(self, predicted: ShardId | None, hash_key: int) -> None:
+        """Send a keyless entry to a shard, by a hash key that lies in its range."""
+        self.predicted = predicted
+        self.outer_hash_key = self.low = self.high = hash_key
+
+    def encode(self, turn: int) -> PutRecordsEntry:
+        """Return the entry as it goes on the wire.
+
+        :param turn: a counter that spreads keyless entries over partition keys.
+        """
+        if self.keyless:
+            return self._encode_keyless(KEYLESS_PARTITION_KEYS[turn % len(KEYLESS_PARTITION_KEYS)])
+        first = next(self.user_records())
+        key = first.partition_key or ""
+        if self.tables is not None and self.aggregated:
+            return PutRecordsEntry(
+                self.tables.encode(self.data()), key, str(self.outer_hash_key)
+            )
+        explicit = first.explicit_hash_key
+        return PutRecordsEntry(first.data, key, None if explicit is None else str(explicit))
+
+    def _encode_keyless(self, key: str) -> PutRecordsEntry:
+        hash_key = str(self.outer_hash_key)
+        data = self.data()
+        if len(data) == 1:
+            return PutRecordsEntry(data[0], key, hash_key)
+        parts = one_key_tables(key, self.outer_hash_key)
+        headers = HEADERS
+        for datum in data:
+            parts.append(headers[len(datum)])
+            parts.append(datum)
+        return PutRecordsEntry(seal(parts), key, hash_key)
+
+
+def effective_hash_key(record: UserRecord) -> int:
+    """Return the hash key Kinesis routes a keyed record by."""
+    if record.explicit_hash_key is not None:
+        return record.explicit_hash_key
+    return hash_key_of(record.partition_key or "")
+
+
+def raw_entry(record: UserRecord, predicted: ShardId | None) -> Entry:
+    """Return an entry that carries one keyed record as it is."""
+    size = len(record.data) + len((record.partition_key or "").encode())
+    return Entry([record], size=size, predicted=predicted)
+
+

@@ -1,0 +1,349 @@
+"""When an entry may go, per shard: token buckets whose rate follows the throttles.
+
+Law: over any window of W seconds a shard sees at most one bucket plus rate times
+W, in records and in bytes; an entry larger than a bucket waits until the bucket is
+full and then goes into debt. Neither flush nor shutdown is an exception.
+
+A fleet shares the shards, so no fixed share is right: the rate of each shard starts
+small, grows while it is what holds entries back, and is cut by a throttle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kinesink.core.limits import SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND
+from kinesink.core.retry_policy import ENTRY_BACKOFF, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kinesink.core.entry import Entry
+    from kinesink.core.options import PipelineOptions
+    from kinesink.core.records import ShardId
+    from kinesink.core.shard_map import Shard
+
+# Starting values of our own, as fractions of what a shard takes per second.
+_START_RATE: Final = 0.25
+_FLOOR_RATE: Final = 0.01
+_CUT: Final = 0.7
+_GROWTH_BEFORE_FIRST_THROTTLE: Final = 2.0
+_GROWTH_PER_SECOND: Final = 0.05
+
+#: A throttle cuts the rate at most this often, in seconds.
+_CUT_INTERVAL: Final = 0.2
+
+#: A bucket holds what the rate gives in this many seconds.
+_BUCKET_SECONDS: Final = 1.0
+
+#: What is in the bucket at the start, in seconds of the rate; a full one would let
+#: each process of a fleet burst at once.
+_START_SECONDS: Final = 0.1
+
+#: Waits below this many seconds are rounding errors of the token arithmetic.
+_ROUNDING: Final = 1e-9
+
+
+class ShardPace:
+    """The pace of one shard: its buckets, its rate and the keyed entries that wait."""
+
+    __slots__ = (
+        "_ceiling", "_cut_at", "_throttled_once", "_updated_at", "_wanted",
+        "blocked_until", "byte_tokens", "queue", "rate", "record_tokens", "scheduled",
+        "shard_id", "throttles",
+    )  # fmt: skip
+
+    def __init__(
+        self, shard_id: ShardId | None, *, ceiling: float, first_bytes: int, now: float
+    ) -> None:
+        self.shard_id = shard_id
+        self._ceiling = ceiling
+        #: Fraction of what a shard takes per second.
+        self.rate = ceiling if math.isinf(ceiling) else min(_START_RATE, ceiling)
+        self.record_tokens = max(1.0, self._records_per_second * _START_SECONDS)
+        self.byte_tokens = max(first_bytes, self._bytes_per_second * _START_SECONDS)
+        #: Entries of this shard, first in line on the left.
+        self.queue: deque[Entry] = deque()
+        #: Whether the limiter's schedule holds this pace.
+        self.scheduled = False
+        #: Backoff after a throttle, in seconds on the monotonic clock.
+        self.blocked_until = -math.inf
+        #: Throttles in a row.
+        self.throttles = 0
+        self._throttled_once = False
+        self._cut_at = -math.inf
+        self._updated_at = now
+        self._wanted = False
+
+    @property
+    def _records_per_second(self) -> float:
+        return self.rate * SHARD_RECORDS_PER_SECOND
+
+    @property
+    def _bytes_per_second(self) -> float:
+        return self.rate * SHARD_BYTES_PER_SECOND
+
+    def wait(self, size: int, now: float) -> float:
+        """Return how long an entry of ``size`` bytes must wait, in seconds; 0 to go."""
+        if math.isinf(self.rate):
+            return max(0.0, self.blocked_until - now)
+        self._refill(now)
+        byte_bucket = self._bytes_per_second * _BUCKET_SECONDS
+        record_bucket = max(1.0, self._records_per_second * _BUCKET_SECONDS)
+        short_of_bytes = min(size, byte_bucket) - self.byte_tokens
+        short_of_records = min(1.0, record_bucket) - self.record_tokens
+        wait = max(
+            short_of_bytes / self._bytes_per_second,
+            short_of_records / self._records_per_second,
+        )
+        if wait > _ROUNDING:
+            self._wanted = True
+        else:
+            wait = 0.0
+        return max(wait, self.blocked_until - now)
+
+    def spend(self, size: int) -> None:
+        """Take the tokens of one entry; the buckets may go into debt."""
+        self.byte_tokens -= size
+        self.record_tokens -= 1
+
+    def throttled(self, sent_at: float, now: float, jitter: float) -> None:
+        """Cut the rate and back off, counting only what was sent after the last cut."""
+        if sent_at <= self._cut_at:
+            return
+        self.throttles += 1
+        self.blocked_until = now + ENTRY_BACKOFF[Kind.THROTTLED].delay(self.throttles, jitter)
+        if now - self._cut_at >= _CUT_INTERVAL and not math.isinf(self.rate):
+            self._refill(now)
+            self.rate = max(self.rate * _CUT, min(_FLOOR_RATE, self._ceiling))
+        self._cut_at = now
+        self._throttled_once = True
+
+    def taken(self, sent_at: float) -> None:
+        """Take note that Kinesis accepted an entry."""
+        if sent_at > self._cut_at:
+            self.throttles = 0
+
+    def _refill(self, now: float) -> None:
+        elapsed = max(0.0, now - self._updated_at)
+        self._updated_at = now
+        if self._wanted:
+            self._grow(min(elapsed, 1.0))
+        self._wanted = False
+        self.byte_tokens = min(
+            self.byte_tokens + elapsed * self._bytes_per_second,
+            self._bytes_per_second * _BUCKET_SECONDS,
+        )
+        self.record_tokens = min(
+            self.record_tokens + elapsed * self._records_per_second,
+            max(1.0, self._records_per_second * _BUCKET_SECONDS),
+        )
+
+    def _grow(self, elapsed: float) -> None:
+        if self._throttled_once:
+            grown = self.rate + _GROWTH_PER_SECOND * elapsed
+        else:
+            grown = self.rate * _GROWTH_BEFORE_FIRST_THROTTLE**elapsed
+        self.rate = min(self._ceiling, grown)
+
+
+#: Waits for tokens end on a common beat, so that shards that run at their rate share
+#: requests instead of each sending alone: at most 20 ms, as the KPL's collector.
+_LONGEST_BEAT: Final = 0.02
+_BEAT_PER_LINGER: Final = 0.2
+
+#: Shards looked at to place one keyless entry; more would make the cost of an event
+#: grow with the stream, fewer would find no room where there is some.
+_CANDIDATES: Final = 16
+
+
+class Placement(NamedTuple):
+    """Where a keyless entry may go now."""
+
+    pace: ShardPace
+    hash_key: int
+
+
+class RateLimiter:
+    """The entries that wait for their shard, and the pace of each shard."""
+
+    def __init__(self, options: PipelineOptions) -> None:
+        self._ceiling = options.shard_rate_limit
+        self._first_bytes = options.aggregate_max_bytes
+        self._beat = min(_LONGEST_BEAT, options.linger * _BEAT_PER_LINGER)
+        self._paces: dict[ShardId, ShardPace] = {}
+        #: Entries for no shard in particular: without a map, or on a stream that
+        #: places records as it likes. Only backoff holds them.
+        self._anywhere = ShardPace(None, ceiling=math.inf, first_bytes=0, now=0.0)
+        self._schedule: list[tuple[float, int, ShardPace]] = []
+        self._serial = 0
+        #: Keyless entries, first in line on the left.
+        self.keyless: deque[Entry] = deque()
+        self._keyless_at = -math.inf
+        self._shards: Sequence[Shard] = ()
+        self._next_shard = 0
+        #: Entries that wait.
+        self.waiting = 0
+
+    def use_shards(self, shards: Sequence[Shard]) -> None:
+        """Place keyless entries on ``shards`` from now on; none means anywhere."""
+        self._shards = shards
+        self._next_shard = self._next_shard % len(shards) if shards else 0
+        self._keyless_at = -math.inf
+
+    def pace_of(self, shard_id: ShardId | None, now: float) -> ShardPace:
+        """Return the pace of a shard, making it at first sight."""
+        if shard_id is None:
+            return self._anywhere
+        pace = self._paces.get(shard_id)
+        if pace is None:
+            pace = self._paces[shard_id] = ShardPace(
+                shard_id, ceiling=self._ceiling, first_bytes=self._first_bytes, now=now
+            )
+        return pace
+
+    def add(self, entry: Entry, now: float, *, first: bool = False) -> None:
+        """Let an entry wait for its turn; ``first`` puts it before all others."""
+        self.waiting += 1
+        if entry.keyless:
+            queue = self.keyless
+            self._keyless_at = -math.inf if first else self._keyless_at
+        else:
+            pace = self.pace_of(entry.predicted, now)
+            queue = pace.queue
+            self._schedule_at(pace, now)
+        if first:
+            queue.appendleft(entry)
+        else:
+            queue.append(entry)
+
+    def ready_paces(self, now: float) -> Iterator[ShardPace]:
+        """Yield the paces whose entries may be due; each is off the schedule then."""
+        while self._schedule and self._schedule[0][0] <= now:
+            pace = heappop(self._schedule)[2]
+            pace.scheduled = False
+            if pace.queue:
+                yield pace
+
+    def put_back(self, pace: ShardPace, now: float, wait: float) -> None:
+        """Look at a pace again after ``wait`` seconds, on the beat; 0 is at once."""
+        if pace.queue:
+            self._schedule_at(pace, now + (self._on_the_beat(wait) if wait else 0.0))
+
+    def place_keyless(self, size: int, now: float, crowded: frozenset[ShardId]) -> Placement | None:
+        """Return the best shard for a keyless entry now, or None if it must wait.
+
+        Of the next few shards in turn it is the one with the most room that is
+        neither throttled nor in use by waiting keyed entries.
+
+        :param crowded: shards that have had their share of the request.
+        """
+        count = len(self._shards)
+        best: tuple[float, int] | None = None
+        shortest_wait = math.inf
+        for turn in range(min(count, _CANDIDATES)):
+            position = (self._next_shard + turn) % count
+            pace = self.pace_of(self._shards[position].shard_id, now)
+            wait = pace.wait(size, now)
+            shortest_wait = min(shortest_wait, wait)
+            if wait > 0 or pace.queue or pace.shard_id in crowded:
+                continue
+            if best is None or pace.byte_tokens > best[0]:
+                best = (pace.byte_tokens, position)
+        if best is None:
+            self._next_shard = (self._next_shard + _CANDIDATES) % count
+            if shortest_wait > 0:
+                self._keyless_at = now + self._on_the_beat(shortest_wait)
+            return None
+        self._next_shard = (best[1] + 1) % count
+        shard = self._shards[best[1]]
+        return Placement(self.pace_of(shard.shard_id, now), shard.range.midpoint)
+
+    def keyless_wait(self, now: float) -> float:
+        """Return how long keyless entries must wait before the next look, in seconds."""
+        wait = self._keyless_at if self._shards else self._anywhere.blocked_until
+        return max(0.0, wait - now)
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether keyless entries are placed on shards."""
+        return bool(self._shards)
+
+    def throttled(
+        self, shard_id: ShardId | None, sent_at: float, now: float, jitter: float
+    ) -> None:
+        """Slow the shard down that refused an entry sent at ``sent_at``."""
+        pace = self._anywhere if shard_id is None else self._paces.get(shard_id)
+        if pace is not None:
+            pace.throttled(sent_at, now, jitter)
+
+    def all_throttled(self, sent_at: float, now: float, jitter: float) -> None:
+        """Slow every shard of the stream down."""
+        for pace in self._paces.values():
+            pace.throttled(sent_at, now, jitter)
+
+    def taken(self, shard_id: ShardId | None, sent_at: float) -> None:
+        """Take note that the shard accepted an entry."""
+        pace = self._anywhere if shard_id is None else self._paces.get(shard_id)
+        if pace is not None:
+            pace.taken(sent_at)
+
+    def bequeath(self, gone: ShardId, heirs: Iterable[Shard], now: float) -> None:
+        """Forget a shard that is gone.
+
+        Its heirs go on at its rate, or at a lower one that another parent left them.
+        """
+        pace = self._paces.pop(gone, None)
+        if pace is None:
+            return
+        for heir in heirs:
+            known = heir.shard_id in self._paces
+            inherited = self.pace_of(heir.shard_id, now)
+            inherited.rate = min(inherited.rate, pace.rate) if known else pace.rate
+
+    def take(self, queue: deque[Entry]) -> Entry:
+        """Take the first entry of a queue out of the limiter's hands."""
+        self.waiting -= 1
+        return queue.popleft()
+
+    def withdraw(self, oldest_allowed: float) -> list[Entry]:
+        """Take out every entry with an event from ``oldest_allowed`` or before."""
+        out: list[Entry] = []
+        for queue in self._queues():
+            if any(entry.oldest <= oldest_allowed for entry in queue):
+                entries = list(queue)
+                queue.clear()
+                queue.extend(entry for entry in entries if entry.oldest > oldest_allowed)
+                out += [entry for entry in entries if entry.oldest <= oldest_allowed]
+        self.waiting -= len(out)
+        return out
+
+    def oldest(self) -> float:
+        """Return the arrival of the oldest event that waits; infinite without any."""
+        return min(
+            (entry.oldest for queue in self._queues() for entry in queue), default=math.inf
+        )
+
+    def deadline(self, now: float) -> float:
+        """Return when the next entry may go."""
+        scheduled = self._schedule[0][0] if self._schedule else math.inf
+        keyless = now + self.keyless_wait(now) if self.keyless else math.inf
+        return min(scheduled, keyless)
+
+    def _queues(self) -> Iterator[deque[Entry]]:
+        yield self.keyless
+        yield self._anywhere.queue
+        for pace in self._paces.values():
+            yield pace.queue
+
+    def _schedule_at(self, pace: ShardPace, at: float) -> None:
+        if not pace.scheduled:
+            pace.scheduled = True
+            self._serial += 1
+            heappush(self._schedule, (at, self._serial, pace))
+
+    def _on_the_beat(self, wait: float) -> float:
+        return max(wait, self._beat)

@@ -1,0 +1,229 @@
+"""Events to entries, by what is known of the stream.
+
+Law: nothing is aggregated on a guess that could lose it. What may share an
+aggregated record follows from where the stream puts records and whether there is a
+shard map; while an event could only travel alone, it waits as it came, which takes a
+fraction of the memory of an entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from kinesink.core.aggregator import Aggregator, Sharing
+from kinesink.core.entry import effective_hash_key
+from kinesink.core.records import Chunk, UserRecord
+from kinesink.core.shard_map import ShardMap
+from kinesink.core.stream_facts import Distribution, StreamFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kinesink.core.entry import Entry
+    from kinesink.core.options import PipelineOptions
+    from kinesink.core.records import Content, ShardId
+    from kinesink.core.shard_map import Shard
+
+#: Longest wait of the first events for the shard map, in seconds. They wait in the
+#: background, for the sake of aggregation; the call that logged them has long returned.
+DISCOVERY_TIMEOUT: Final = 2.0
+
+#: What may share an aggregated record: (where records go, whether there is a map).
+_SHARING: Final = {
+    (Distribution.USER_PARTITION_KEY, True): Sharing.SHARD,
+    (Distribution.USER_PARTITION_KEY, False): Sharing.HASH_KEY,
+    (Distribution.UNKNOWN, True): Sharing.SHARD,
+    (Distribution.UNKNOWN, False): Sharing.NOTHING,
+    (Distribution.AUTO, True): Sharing.NOTHING,
+    (Distribution.AUTO, False): Sharing.NOTHING,
+}
+
+
+class Router:
+    """What is known of the stream, the events that wait to be routed, and the window."""
+
+    def __init__(self, options: PipelineOptions, now: float) -> None:
+        self.shard_map = ShardMap()
+        self.facts = StreamFacts(options)
+        self._never_shares = options.framing == "none"
+        self._linger = options.linger
+        self._aggregator = Aggregator(options)
+        self._held: deque[Content] = deque()
+        self._hurry_before = 0
+        self._discovery_ends = now + DISCOVERY_TIMEOUT
+        self.shard_map.refresh.due_at = now
+        if options.record_distribution == "detect" or options.record_max_bytes is None:
+            self.facts.refresh.due_at = now
+        self.adopt()
+
+    @property
+    def record_max_bytes(self) -> int:
+        """Largest record of the stream, in bytes."""
+        return self._aggregator.record_max_bytes
+
+    @property
+    def holds(self) -> bool:
+        """Whether events wait to be routed."""
+        return bool(self._held)
+
+    @property
+    def shares(self) -> bool:
+        """Whether user records may share an aggregated record."""
+        return self._aggregator.sharing is not Sharing.NOTHING
+
+    def adopt(self) -> bool:
+        """Apply what is known of the stream; return whether routing has changed."""
+        aggregator = self._aggregator
+        before = (aggregator.sharing, aggregator.record_max_bytes)
+        aggregator.sharing = _SHARING[self.facts.distribution, self.shard_map.known]
+        if self._never_shares:
+            aggregator.sharing = Sharing.NOTHING
+        aggregator.record_max_bytes = self.facts.record_max_bytes
+        return before != (aggregator.sharing, aggregator.record_max_bytes)
+
+    def placeable(self) -> Sequence[Shard]:
+        """Return the shards that keyless entries can be sent to by a hash key."""
+        return () if self.facts.distribution is Distribution.AUTO else self.shard_map.shards
+
+    def suits(self, entry: Entry) -> bool:
+        """Tell whether an entry that failed may be sent again as it is."""
+        if entry.aggregated and not self.shares:
+            return False
+        if entry.keyless:
+            return True
+        if self.placeable():
+            return entry.predicted is not None and self.shard_map.is_open(entry.predicted)
+        return entry.predicted is None
+
+    # Each of these returns what exceeds the record limit of the stream.
+
+    def admit(self, contents: Iterable[Content], now: float) -> list[Content]:
+        """Route events, or hold them until that can be done well."""
+        too_large: list[Content] = []
+        for content in contents:
+            if self._held or not self.shares or self._discovering(now):
+                self._held.append(content)
+            else:
+                too_large += self._route(content)
+        return too_large
+
+    def admit_alone(self, contents: Iterable[Content]) -> list[Content]:
+        """Route events so that none shares an aggregated record."""
+        too_large: list[Content] = []
+        for content in contents:
+            for single in _singles(content):
+                if isinstance(single, UserRecord) and single.partition_key is not None:
+                    too_large += self._route_keyed(single, alone=True)
+                    continue
+                self._aggregator.close_keyless()
+                too_large += self._route(single)
+                self._aggregator.close_keyless()
+        self._aggregator.hurry()
+        return too_large
+
+    def route_held(self, now: float, *, room: int) -> list[Content]:
+        """Route what is held, if it can be: alone at most ``room`` events."""
+        too_large: list[Content] = []
+        if self._discovering(now):
+            return too_large
+        room -= self._aggregator.closed_entries
+        while self._held and (self.shares or room > 0):
+            content = self._held.popleft()
+            if not self.shares:
+                if isinstance(content, Chunk) and len(content) > room:
+                    content, rest = _cut(content, room)
+                    self._held.appendleft(rest)
+                room -= len(content)
+            too_large += self._route(content)
+        return too_large
+
+    def take(self, now: float) -> list[Entry]:
+        """Return the entries whose window has closed."""
+        return self._aggregator.take(now)
+
+    def hurry(self, epoch: int) -> None:
+        """Let nothing of ``epoch`` and before linger."""
+        self._hurry_before = epoch + 1
+        self._aggregator.hurry()
+
+    def dissolve(self) -> list[Content]:
+        """Return everything that waits here, and forget it."""
+        contents = [*self._held, *self._aggregator.dissolve()]
+        self._held.clear()
+        return contents
+
+    def expire(self, oldest_allowed: float, now: float) -> list[Content]:
+        """Return what arrived at ``oldest_allowed`` or before, and forget it."""
+        expired = [content for content in self._held if content.arrival <= oldest_allowed]
+        if expired:
+            self._held = deque(c for c in self._held if c.arrival > oldest_allowed)
+        if self._aggregator.deadline - self._linger <= oldest_allowed:
+            window = list(self._aggregator.dissolve())
+            expired += [content for content in window if content.arrival <= oldest_allowed]
+            self.admit((c for c in window if c.arrival > oldest_allowed), now)
+        return expired
+
+    def oldest(self) -> float:
+        """Return the arrival of the oldest event here; infinite without any."""
+        window = self._aggregator.deadline - self._linger
+        return min((content.arrival for content in self._held), default=window)
+
+    def deadline(self, now: float) -> float:
+        """Return when something can be routed or leaves the window."""
+        held = math.inf
+        if self._held and self._discovering(now):
+            held = self._discovery_ends
+        return min(
+            held,
+            self._aggregator.deadline,
+            self.shard_map.deadline(),
+            self.facts.refresh.deadline(),
+        )
+
+    def _discovering(self, now: float) -> bool:
+        """Tell whether the first answers about the stream are still to come."""
+        asking = self.shard_map.refresh.is_new or self.facts.refresh.is_new
+        return asking and now < self._discovery_ends
+
+    def _route(self, content: Content) -> list[Content]:
+        if isinstance(content, UserRecord) and content.partition_key is not None:
+            too_large = self._route_keyed(content, alone=False)
+        elif isinstance(content, UserRecord) and not self._aggregator.fits(content):
+            too_large = [content]
+        else:
+            lost = self._aggregator.add_keyless(content)
+            too_large = [Chunk([data], content.arrival, content.epoch) for data in lost]
+        if content.epoch < self._hurry_before:
+            self._aggregator.hurry()
+        return too_large
+
+    def _route_keyed(self, record: UserRecord, *, alone: bool) -> list[Content]:
+        if not self._aggregator.fits(record):
+            return [record]
+        if record.hash_key is None:
+            record.hash_key = effective_hash_key(record)
+        predicted: ShardId | None = None
+        if self.facts.distribution is not Distribution.AUTO:
+            predicted = self.shard_map.predict(record.hash_key)
+        if alone:
+            self._aggregator.add_alone(record, predicted)
+        else:
+            self._aggregator.add_keyed(record, predicted)
+        return []
+
+
+def _cut(chunk: Chunk, events: int) -> tuple[Chunk, Chunk]:
+    """Return the first ``events`` events of a chunk, and the rest."""
+    return (
+        Chunk(chunk.data[:events], chunk.arrival, chunk.epoch),
+        Chunk(chunk.data[events:], chunk.arrival, chunk.epoch),
+    )
+
+
+def _singles(content: Content) -> list[Content]:
+    """Return a content for each event of ``content``."""
+    if isinstance(content, UserRecord):
+        return [content]
+    return [Chunk([data], content.arrival, content.epoch) for data in content.data]

@@ -1,0 +1,92 @@
+"""What DescribeStreamSummary says of the stream, and what follows for aggregation.
+
+Law: a stream is taken to honour keys unless the service says, or placements prove,
+that it does not. The wrong guess is never silent loss: an aggregated record that
+landed outside its range is never counted as delivered.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from kinesink.core import limits
+from kinesink.core.refresh import Refresh
+
+if TYPE_CHECKING:
+    from kinesink.core.options import PipelineOptions
+    from kinesink.core.records import StreamSummary
+
+#: Seconds between two reads; the account has 20 calls/s for all its streams
+#: (API reference of DescribeStreamSummary).
+SUMMARY_PERIOD: Final = 300.0
+
+
+class Distribution(str, Enum):
+    """Where Kinesis puts a record."""
+
+    UNKNOWN = "unknown"
+    """Not asked yet, or not allowed to ask."""
+    USER_PARTITION_KEY = "user_partition_key"
+    """Where its hash key says."""
+    AUTO = "auto"
+    """Where the service likes (``RecordDistributionStrategy`` AUTO)."""
+
+
+_CONFIGURED: Final = {
+    "detect": Distribution.UNKNOWN,
+    "auto": Distribution.AUTO,
+    "user_partition_key": Distribution.USER_PARTITION_KEY,
+}
+
+
+class StreamFacts:
+    """The facts of one stream, as far as they are known."""
+
+    def __init__(self, options: PipelineOptions) -> None:
+        self.refresh = Refresh(period=SUMMARY_PERIOD, longest_delay=SUMMARY_PERIOD)
+        self._configured_record_max = options.record_max_bytes
+        self._configured = _CONFIGURED[options.record_distribution]
+        self._stated: Distribution = Distribution.UNKNOWN
+        self._proven_auto = False
+        self._summary: StreamSummary | None = None
+
+    @property
+    def distribution(self) -> Distribution:
+        """Where records go: configured, else stated by the service, else proven."""
+        if self._configured is not Distribution.UNKNOWN:
+            return self._configured
+        if self._proven_auto:
+            return Distribution.AUTO
+        return self._stated
+
+    @property
+    def record_max_bytes(self) -> int:
+        """Largest record (data and partition key) in bytes; 1 MiB while unknown."""
+        stated = self._summary.record_max_bytes if self._summary else None
+        known = stated or limits.RECORD_DEFAULT_BYTES
+        configured = self._configured_record_max
+        return known if configured is None else min(configured, stated or configured)
+
+    def described(self, summary: StreamSummary, now: float, jitter: float) -> bool:
+        """Take a summary; return whether the stream was deleted and created anew."""
+        recreated = (
+            self._summary is not None
+            and None not in (self._summary.created, summary.created)
+            and self._summary.created != summary.created
+        )
+        self._summary = summary
+        self._proven_auto = False
+        auto = summary.record_distribution == "AUTO"
+        self._stated = Distribution.AUTO if auto else Distribution.USER_PARTITION_KEY
+        self.refresh.answered(now, jitter)
+        return recreated
+
+    def prove_auto(self, seen_at: float, now: float) -> None:
+        """Take note of a record outside the range of the shard that took it.
+
+        Ranges never change, so a fresh map and such a placement leave one
+        explanation. The service is asked as well, and its word then counts.
+        """
+        self._proven_auto = True
+        self.refresh.need(seen_at, now)
