@@ -1,0 +1,134 @@
+"""One POST, one answer, over httpx; what goes wrong on the way is data.
+
+Law of this file: :meth:`Exchange.post` returns whatever the network does, lets
+cancellation through, never sends anything twice, and never shows a header in a message.
+
+Imported lazily, because httpx takes 0.1 s to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from kinesink._version import __version__
+from kinesink.core import retry_policy
+from kinesink.core.records import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kinesink.config import Config
+    from kinesink.shell.aws_session import Destination
+    from kinesink.shell.credentials import SignedRequest
+
+#: Idle connections are closed after this many seconds. Nobody documents when the other
+#: end or a gateway resets them; producers have met resets after some 20 s.
+_KEEPALIVE_EXPIRY: Final = 10.0
+
+#: An Authorization header of ours must not be replaced by user and password in the URL.
+_NO_AUTH: Final = httpx.Auth()
+
+#: What went wrong, by exception; first match wins.
+_CODES: Final = (
+    (httpx.TimeoutException, retry_policy.READ_TIMEOUT),
+    ((httpx.ConnectError, httpx.ProxyError), retry_policy.CONNECT_ERROR),
+    ((httpx.UnsupportedProtocol, httpx.InvalidURL), retry_policy.INVALID_ENDPOINT),
+    (httpx.DecodingError, retry_policy.UNDECODABLE_RESPONSE),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of HTTP, whatever it says."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up in any case."""
+    body: bytes
+
+    @property
+    def success(self) -> bool:
+        """Whether it says that the request was fulfilled."""
+        return httpx.codes.is_success(self.status)
+
+
+class _Trace:
+    """What httpcore tells about one request."""
+
+    def __init__(self) -> None:
+        self._connecting = False
+        self._sending = False
+        self._answered = False
+
+    async def __call__(self, event: str, _: Mapping[str, object]) -> None:
+        """Take one event of the ``trace`` extension."""
+        self._connecting = self._connecting or event.endswith("connect_tcp.started")
+        self._sending = self._sending or event == "http11.send_request_headers.started"
+        self._answered = self._answered or event == "http11.receive_response_headers.complete"
+
+    def reused_without_answer(self) -> bool:
+        """Tell whether the request went into a kept connection and nothing came back."""
+        return self._sending and not self._connecting and not self._answered
+
+
+class Exchange:
+    """Connections to one destination, kept open between requests.
+
+    Belongs to one event loop; neither thread- nor fork-safe. Follows no redirect and
+    retries nothing. Proxies come from the environment, as httpx reads it.
+    """
+
+    def __init__(
+        self, config: Config, destination: Destination, transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self._host = destination.host
+        self._connect_timeout = config.connect_timeout
+        self._client = httpx.AsyncClient(
+            auth=_NO_AUTH,
+            headers={"User-Agent": f"kinesink/{__version__}", "Accept-Encoding": "identity"},
+            verify=destination.tls,
+            # The caller keeps a deadline over all of it, which also ends what no single
+            # timeout sees, such as an answer that trickles in.
+            timeout=httpx.Timeout(None, connect=config.connect_timeout),
+            limits=httpx.Limits(
+                max_connections=config.max_connections,
+                max_keepalive_connections=config.max_connections,
+                keepalive_expiry=_KEEPALIVE_EXPIRY,
+            ),
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def post(self, request: SignedRequest) -> Answer | Failure:
+        """Send a request and read the whole answer, whatever its status."""
+        trace = _Trace()
+        try:
+            response = await self._client.post(
+                request.destination.url,
+                content=request.body,
+                headers=request.headers,
+                extensions={"trace": trace},
+            )
+        except Exception as error:  # noqa: BLE001 - the network stack raises more than it documents
+            code = _code(error, stale=trace.reused_without_answer())
+            return Failure(code, f"{self._explain(error)} ({type(error).__name__}, {self._host})")
+        return Answer(int(response.status_code), response.headers, response.content)
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, httpx.ConnectTimeout):
+            return f"no connection within {self._connect_timeout:g} s"
+        return str(error) or "no explanation"
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+def _code(error: Exception, *, stale: bool) -> str:
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
+    return retry_policy.STALE_CONNECTION if stale else retry_policy.CONNECTION_RESET
