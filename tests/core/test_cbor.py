@@ -209,7 +209,9 @@ class TestUnencodableValues:
         with pytest.raises(ValueError, match=reason):
             cbor.dumps(value)
 
-    @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+    @pytest.mark.parametrize(
+        "wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["list", "map"]
+    )
     def test_deep_nesting_is_refused(self, wrap: Callable[[object], object]) -> None:
         """What could not be read back is not written."""
         value: object = 1

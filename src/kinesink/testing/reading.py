@@ -157,7 +157,7 @@ def list_shards(context: Context, members: Members) -> Answer:
     answer: Answer = {"Shards": [_shown(shard) for shard in page]}
     if len(page) < len(left):
         answer["NextToken"] = seal(
-            context.now, stream.name, stream.created_at, kind, after_filter, moment,
+            context.now, stream.name, stream.incarnation, kind, after_filter, moment,
             page[-1].shard_id,
         )  # fmt: skip
     return answer
@@ -170,11 +170,11 @@ def _next_page(
     for name in _NOT_WITH_A_TOKEN:
         if name in members:
             raise invalid_argument(f"NextToken and {name} cannot be provided together.")
-    issued, stream_name, created_at, kind, after_filter, moment, after = _unsealed(token, 7)
+    issued, stream_name, incarnation, kind, after_filter, moment, after = _unsealed(token, 7)
     if context.now - _float(issued) > LIFETIME:
         raise ApiError("ExpiredNextTokenException", "The provided NextToken is expired.")
     stream = context.service.named(str(stream_name), context.now)
-    if stream.created_at != created_at:
+    if stream.incarnation != incarnation:
         raise ApiError("ExpiredNextTokenException", "The stream was deleted and created again.")
     return stream, str(kind), str(after_filter), _float(moment), str(after)
 
@@ -250,7 +250,7 @@ _POSITIONS: Final[Mapping[str, Callable[[Stream, Shard, Members], int]]] = {
 
 
 def _iterator(context: Context, stream: Stream, shard: Shard, position: int) -> str:
-    return seal(context.now, stream.name, stream.created_at, shard.shard_id, str(position))
+    return seal(context.now, stream.name, stream.incarnation, shard.shard_id, str(position))
 
 
 def get_records(context: Context, members: Members) -> Answer:
@@ -258,12 +258,12 @@ def get_records(context: Context, members: Members) -> Answer:
     parts = unseal(members.text("ShardIterator"), 5)
     if parts is None:
         raise invalid_argument("Invalid ShardIterator.")
-    issued, name, created_at, shard_id, position = parts
+    issued, name, incarnation, shard_id, position = parts
     refuse_dry_run(members)
     if context.now - _float(issued) > LIFETIME:
         raise ApiError("ExpiredIteratorException", "Iterator expired.")
     stream = context.service.named(str(name), context.now)
-    if stream.created_at != created_at:
+    if stream.incarnation != incarnation:
         raise invalid_argument("The ShardIterator is of a stream that was deleted.")
     shard = stream.shard(str(shard_id))
     return _read(context, stream, shard, int(str(position)), members.number("Limit"))

@@ -46,6 +46,8 @@ class Service:
     """Seconds that a stream stays CREATING, UPDATING or DELETING after an API call."""
     streams: dict[str, Stream] = field(default_factory=dict)
     numbers: SequenceNumbers = field(default_factory=SequenceNumbers)
+    created: int = 0
+    """How many streams there have ever been."""
 
     def arn(self, name: str) -> str:
         """Return the ARN of a stream of this account and region."""
@@ -59,10 +61,12 @@ class Service:
                 "ResourceInUseException",
                 f"Stream {name} under account {self.account} already exists.",
             )
+        self.created += 1
         stream = Stream(
             name,
             self.arn(name),
             self.account,
+            self.created,
             now,
             self.numbers,
             max_record_kib=settings.max_record_kib,
@@ -118,11 +122,9 @@ class Service:
         )
 
     def _forget_deleted(self, now: float) -> None:
-        self.streams = {
-            name: stream
-            for name, stream in self.streams.items()
-            if stream.transition != "DELETING" or now < stream.transition_ends
-        }
+        for name, stream in list(self.streams.items()):
+            if stream.transition == "DELETING" and now >= stream.transition_ends:
+                del self.streams[name]
 
 
 def stream_of_arn(arn: str) -> str:

@@ -149,6 +149,8 @@ class Stream:
     name: str
     arn: str
     account: str
+    incarnation: int
+    """Tells streams apart that had the same name one after another."""
     created_at: float
     numbers: SequenceNumbers
     mode: str = PROVISIONED
