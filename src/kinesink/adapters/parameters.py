@@ -1,0 +1,43 @@
+"""The parameters of :class:`kinesink.Config` as keywords of an adapter's constructor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from kinesink.config import Backend, OnError, Protocol
+    from kinesink.core.options import Framing, RecordDistribution
+
+
+class ConfigParameters(TypedDict, total=False):
+    """What :class:`kinesink.Config` takes besides the stream's name, for editors and type checkers.
+
+    A parameter left out comes from its ``KINESINK_`` variable, else from Config's default.
+    Sizes are bytes, times seconds; both as text, too (``"64MiB"``, ``"250ms"``).
+    """
+
+    region_name: str | None
+    endpoint_url: str | None
+    profile_name: str | None
+    verify: bool | str
+    protocol: Protocol
+    connect_timeout: float | str
+    max_connections: int | str
+    max_pending_bytes: int | str
+    shutdown_timeout: float | str
+    backend: Backend
+    on_error: OnError | None
+    linger: float | str
+    time_to_live: float | str
+    framing: Framing
+    aggregate_max_bytes: int | str
+    aggregate_max_events: int | str | None
+    request_max_entries: int | str
+    request_max_bytes: int | str
+    request_max_bytes_per_shard: int | str
+    record_max_bytes: int | str | None
+    record_distribution: RecordDistribution
+    shard_rate_limit: float | str
+    fail_if_throttled: bool | str
+    request_timeout: float | str
+    max_requests_in_flight: int | str

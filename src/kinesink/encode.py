@@ -1,0 +1,250 @@
+"""Event to one JSON line: the only serializer.
+
+The law: whatever an event holds, :meth:`Encoder.encode` returns one line of valid JSON in
+UTF-8 that ends in a newline, and does no I/O.
+
+The cost of a log call is decided here. A dictionary per event would be too dear, so the
+line is spliced: all that repeats from one call site to the next is text kept ready, and
+only the time and the message are new. Each piece of text is escaped by the C function
+behind :mod:`json`; :mod:`orjson` serialises attributes, which can be anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from datetime import datetime, timezone
+from json.encoder import encode_basestring as escape
+from typing import Any, Final, NamedTuple, Union
+
+import orjson
+
+from kinesink.core import limits
+from kinesink.plain_values import ExceptionFields, plain_object, text
+from kinesink.process_facts import ProcessFacts
+from kinesink.shorten import shorten
+
+MAX_EVENT_BYTES: Final = 256 * limits.KIB
+"""Default for the largest event: a quarter of what a Kinesis record holds by default, so
+that an aggregated record is never one event alone."""
+
+MAX_CALL_SITES: Final = 4096
+"""Call sites whose text is kept ready, per encoder; when full, it starts anew. Some 4 MB
+at most: a call site is the same line of code in the same thread."""
+
+_SECOND: Final = 1_000_000  # microseconds
+
+CallSite = tuple[str, int, str, Union[str, None], Union[int, None], Union[str, None],
+                 Union[str, None], Union[int, None]]  # fmt: skip
+"""What repeats from event to event: level, level number as in :mod:`logging`, logger,
+path of the file, line, function, thread name, process id. It includes the process id,
+so nothing needs to be rebuilt after a fork."""
+
+
+class TraceIds(NamedTuple):
+    """The span that an event belongs to, as OpenTelemetry names it."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    trace_flags: int
+    """1 if the trace is sampled."""
+
+
+class Details(NamedTuple):
+    """What most events do not have."""
+
+    task: str | None = None
+    """Name of the asyncio task."""
+    trace: TraceIds | None = None
+    """The current span."""
+    exception: ExceptionFields | None = None
+    """What went wrong, as text."""
+    stack_info: str | None = None
+    """The stack of the log call, if it was asked for."""
+    attributes: dict[Any, object] | None = None
+    """Everything else the application said."""
+
+
+class _Fragments(NamedTuple):
+    """The text of one call site, in the order in which it is written."""
+
+    before: str
+    """From the end of the timestamp to the message."""
+    after: str
+    """From the message to the end of the line, for an event without details."""
+    process: str
+    """Service, environment, version, host, process, thread."""
+    place: str
+    """File, line, function."""
+
+
+class _Clock(NamedTuple):
+    """One second as text. ``zero`` is its start, less a million, in microseconds: what is
+    added back puts a 1 in front of the six digits, which saves padding them."""
+
+    zero: int
+    begin: str
+
+
+class Encoder:
+    """Writes events in the default schema: flat, lower case, nulls left out.
+
+    Safe from any thread, signal handler and finalizer, and across forks: shared state is
+    replaced whole, in single operations.
+
+    :param max_event_bytes: longest line in bytes, newline included; 2 KiB or more. What is
+        longer is shortened, see :func:`kinesink.shorten.shorten`.
+    :param facts: what to say about the process; None reads the environment.
+    """
+
+    def __init__(
+        self, max_event_bytes: int = MAX_EVENT_BYTES, facts: ProcessFacts | None = None
+    ) -> None:
+        self.max_event_bytes: Final = max_event_bytes
+        self._facts = ProcessFacts.read() if facts is None else facts
+        self._fragments: dict[CallSite, _Fragments] = {}
+        self._clock = _Clock(0, "")
+
+    def encode(
+        self, created: float, call_site: CallSite, message: str, details: Details | None = None
+    ) -> bytes:
+        """Return the event as one JSON line; never raises for what it was given.
+
+        :param created: seconds since 1970; if it has no meaning (NaN, a text), now counts.
+        :param message: what happened.
+        :param details: what a plain event does not have.
+        """
+        try:
+            line = self._line(created, call_site, message, details)
+        except Exception:  # noqa: BLE001 - whatever is wrong with the parts, the event goes
+            line = self._line(
+                self._meaningful(created),
+                _clean_call_site(call_site),
+                text(message, None),
+                details and _clean_details(details),
+            )
+        return line if len(line) <= self.max_event_bytes else shorten(line, self.max_event_bytes)
+
+    def _line(
+        self, created: float, call_site: CallSite, message: str, details: Details | None
+    ) -> bytes:
+        microseconds = round(created * 1e6)
+        zero, begin = self._clock
+        if not _SECOND <= microseconds - zero < 2 * _SECOND:
+            zero, begin = self._tick(microseconds)
+        fragments = self._fragments.get(call_site) or self._prepare(call_site)
+        end = fragments.after if details is None else _end(fragments, details)
+        digits = str(microseconds - zero)
+        return f"{begin}{digits[1:]}{fragments.before}{escape(message)}{end}".encode()
+
+    def _tick(self, microseconds: int) -> _Clock:
+        second = microseconds // _SECOND
+        moment = datetime.fromtimestamp(second, timezone.utc).isoformat()
+        self._clock = clock = _Clock((second - 1) * _SECOND, f'{{"timestamp":"{moment[:19]}.')
+        return clock
+
+    def _meaningful(self, created: float) -> float:
+        try:
+            self._tick(round(created * 1e6))
+        except Exception:  # noqa: BLE001 - not a number, or no date can show it
+            return time.time()
+        return created
+
+    def _prepare(self, call_site: CallSite) -> _Fragments:
+        level, level_number, logger, path, line, function, thread, process = call_site
+        facts = self._facts
+        process_text = (
+            f"{_text('service', facts.service)}{_text('env', facts.env)}"
+            f"{_text('version', facts.version)}{_text('host', facts.host)}"
+            f"{_number('pid', process)}{_text('thread', thread)}"
+        )
+        place = (
+            f"{_text('file', path and os.path.basename(path))}{_number('line', line)}"
+            f"{_text('function', function)}"
+        )
+        fragments = _Fragments(
+            before=f'Z"{_text("level", level)},"severity_number":{severity_number(level_number)}'
+            f'{_text("logger", logger)},"message":',
+            after=f"{process_text}{place}}}\n",
+            process=process_text,
+            place=place,
+        )
+        if len(self._fragments) >= MAX_CALL_SITES:
+            self._fragments.clear()
+        self._fragments[call_site] = fragments
+        return fragments
+
+
+def severity_number(level_number: int) -> int:
+    """Return OpenTelemetry's number for a level of :mod:`logging`: 9 for INFO, 17 for ERROR.
+
+    Levels in between count up to 3 more; below DEBUG there is none, so 0.
+    """
+    if level_number < logging.DEBUG:
+        return 0
+    tens, ones = divmod(min(level_number, 53), 10)
+    return 1 + 4 * tens + min(ones, 3)
+
+
+def _text(name: str, value: str | None) -> str:
+    return f',"{name}":{escape(value)}' if value else ""
+
+
+def _number(name: str, value: int | None) -> str:
+    return f',"{name}":{value:d}' if value else ""
+
+
+def _end(fragments: _Fragments, details: Details) -> str:
+    """Return the line from the message on, for an event with details."""
+    task, trace, exception, stack_info, attributes = details
+    parts = [fragments.process, _text("task", task), fragments.place]
+    if trace is not None:
+        parts.append(f"{_text('trace_id', trace.trace_id)}{_text('span_id', trace.span_id)}")
+        parts.append(f',"trace_flags":{trace.trace_flags:d}')
+    if exception is not None:
+        fields = "".join(map(_text, exception._fields, exception))
+        parts.append(f',"exception":{{{fields[1:]}}}')
+    parts.append(_text("stack_info", stack_info))
+    if attributes:
+        parts.append(f',"attributes":{_json(attributes)}')
+    parts.append("}\n")
+    return "".join(parts)
+
+
+def _json(attributes: dict[Any, object]) -> str:
+    try:
+        return orjson.dumps(attributes).decode()
+    except Exception:  # noqa: BLE001 - orjson may run the application's code
+        return orjson.dumps(plain_object(attributes)).decode()
+
+
+def _clean_call_site(call_site: CallSite) -> CallSite:
+    level, level_number, logger, path, line, function, thread, process = call_site
+    return (
+        text(level),
+        _whole_number(level_number) or 0,
+        text(logger),
+        path and text(path),
+        _whole_number(line),
+        function and text(function),
+        thread and text(thread),
+        _whole_number(process),
+    )
+
+
+def _whole_number(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _clean_details(details: Details) -> Details:
+    task, trace, exception, stack_info, attributes = details
+    return Details(
+        task and text(task),
+        trace,
+        exception and ExceptionFields(*(part and text(part, None) for part in exception)),
+        stack_info and text(stack_info, None),
+        attributes,
+    )
