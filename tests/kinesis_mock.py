@@ -101,13 +101,16 @@ class CannotRunError(Exception):
     """One way to run the mock is not to be had here; the message is the reason."""
 
 
-def _wait_until_healthy(plain_url: str, running: Callable[[], bool]) -> None:
+def _wait_until_healthy(
+    plain_url: str, running: Callable[[], bool], last_words: Callable[[], bytes]
+) -> None:
     # No proxy: the address is this machine's, whatever the environment says.
     opener = build_opener(ProxyHandler({}))
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         if not running():
-            raise CannotRunError("kinesis-mock ended while it started")
+            said = last_words().decode(errors="replace").strip()[-500:]
+            raise CannotRunError(f"kinesis-mock ended while it started: {said}")
         with suppress(URLError, OSError), opener.open(f"{plain_url}/healthcheck", timeout=5):
             return
         time.sleep(0.05)
@@ -155,7 +158,7 @@ def _in_docker(resources: ExitStack) -> KinesisMock:
         return container.status == "running"
 
     if not running():
-        raise CannotRunError(f"the container of {IMAGE} ended at once")
+        raise CannotRunError(f"the container of {IMAGE} ended at once: {container.logs(tail=5)!r}")
     published = container.ports
     tls_port, plain_port = (
         bindings[0]["HostPort"]
@@ -163,7 +166,7 @@ def _in_docker(resources: ExitStack) -> KinesisMock:
         if (bindings := published[f"{port}/tcp"])
     )
     plain_url = f"http://127.0.0.1:{plain_port}"
-    _wait_until_healthy(plain_url, running)
+    _wait_until_healthy(plain_url, running, container.logs)
     return KinesisMock(f"https://127.0.0.1:{tls_port}", plain_url, "docker")
 
 
@@ -209,18 +212,24 @@ def _in_node(resources: ExitStack) -> KinesisMock:
     package = _npm_package()
     tls_port, plain_port = _free_ports(2)
     ports = {"KINESIS_MOCK_TLS_PORT": str(tls_port), "KINESIS_MOCK_PLAIN_PORT": str(plain_port)}
+    log = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     # Its own folder is the working directory: it opens its certificate by a relative name.
     process = subprocess.Popen(  # noqa: S603 - every argument is ours
         [node, "main.js"],
         cwd=package,
         env={**os.environ, **_ENVIRONMENT, **ports},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )
     resources.callback(_end, process)
     plain_url = f"http://127.0.0.1:{plain_port}"
-    _wait_until_healthy(plain_url, lambda: process.poll() is None)
+
+    def last_words() -> bytes:
+        log.seek(0)
+        return log.read()
+
+    _wait_until_healthy(plain_url, lambda: process.poll() is None, last_words)
     return KinesisMock(f"https://127.0.0.1:{tls_port}", plain_url, "node")
 
 
