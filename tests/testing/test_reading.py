@@ -264,6 +264,24 @@ class TestReadingAShard:
 
         assert data(get(fake, found)) == expected
 
+    def test_a_time_in_cbor_is_milliseconds(self) -> None:
+        """The same position as in JSON, a thousand times the number."""
+        clock = Clock(1000.0)
+        fake = fake_with(clock=clock)
+        fake.put("s", b"a")
+        clock.now = 1002.0
+        fake.put("s", b"b")
+        members = {
+            "StreamName": "s",
+            "ShardId": FIRST,
+            "ShardIteratorType": "AT_TIMESTAMP",
+            "Timestamp": 1_001_000,
+        }
+
+        found = send(fake, request_of("GetShardIterator", members, CBOR)).members
+
+        assert data(get(fake, found["ShardIterator"])) == [b"b"]
+
     @pytest.mark.parametrize("kind", ["AT_SEQUENCE_NUMBER", "AT_TIMESTAMP"])
     def test_a_position_has_to_be_given(self, kind: str) -> None:
         """The type alone does not say where."""

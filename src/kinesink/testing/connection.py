@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import responses
 from typing import Final
 
 from kinesink.core.limits import KIB, MIB
@@ -163,8 +164,8 @@ class Connection:
 
     def _send(self, reply: Reply, *, keep_alive: bool) -> None:
         """Send a reply; a cut one announces its full length and stops in the middle."""
-        status = HTTPStatus(reply.status)
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
+        reason = responses.get(reply.status, "Unknown")
+        lines = [f"HTTP/1.1 {int(reply.status)} {reason}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
         lines += [f"Content-Length: {len(reply.body)}"]
         lines += [] if keep_alive else ["Connection: close"]
