@@ -1,0 +1,76 @@
+"""Log events of a Python process, in Amazon Kinesis Data Streams.
+
+Names are resolved at first use, so that ``import kinesink`` costs next to nothing and
+needs neither an event loop nor an HTTP client nor an AWS library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kinesink._version import __version__
+
+if TYPE_CHECKING:
+    from kinesink.adapters.stdlib import KinesisFormatter, KinesisHandler
+    from kinesink.config import Config
+    from kinesink.core.records import Attempt, DropReason, RecordResult
+    from kinesink.errors import (
+        ClosedError,
+        ConfigurationError,
+        InvalidRecordError,
+        KinesinkError,
+    )
+    from kinesink.shell.outcome import Outcome
+    from kinesink.shell.producer import Producer
+    from kinesink.shell.sink import Sink
+    from kinesink.statistics import Statistics
+
+_HOMES = {
+    "Attempt": "kinesink.core.records",
+    "ClosedError": "kinesink.errors",
+    "Config": "kinesink.config",
+    "ConfigurationError": "kinesink.errors",
+    "DropReason": "kinesink.core.records",
+    "InvalidRecordError": "kinesink.errors",
+    "KinesinkError": "kinesink.errors",
+    "KinesisFormatter": "kinesink.adapters.stdlib",
+    "KinesisHandler": "kinesink.adapters.stdlib",
+    "Outcome": "kinesink.shell.outcome",
+    "Producer": "kinesink.shell.producer",
+    "RecordResult": "kinesink.core.records",
+    "Sink": "kinesink.shell.sink",
+    "Statistics": "kinesink.statistics",
+}
+
+__all__ = [
+    "Attempt",
+    "ClosedError",
+    "Config",
+    "ConfigurationError",
+    "DropReason",
+    "InvalidRecordError",
+    "KinesinkError",
+    "KinesisFormatter",
+    "KinesisHandler",
+    "Outcome",
+    "Producer",
+    "RecordResult",
+    "Sink",
+    "Statistics",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home."""
+    if name not in _HOMES:
+        msg = f"module 'kinesink' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, whether they were used yet or not."""
+    return sorted(__all__)

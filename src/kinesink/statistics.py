@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,3 +63,16 @@ class Statistics:
             f"{self.pending} pending; {self.requests} requests, {self.entries} entries, "
             f"{self.retried} retried, {self.throttled} throttled"
         )
+
+
+def combine(*accounts: Statistics) -> Statistics:
+    """Return the sum of several accounts, field by field."""
+    dropped: Counter[DropReason] = Counter()
+    for account in accounts:
+        dropped.update(account.dropped)
+    sums: dict[str, Any] = {
+        spec.name: sum(getattr(account, spec.name) for account in accounts)
+        for spec in fields(Statistics)
+        if spec.name != "dropped"
+    }
+    return Statistics(**sums, dropped=dict(dropped))

@@ -1,0 +1,212 @@
+"""What adapters hold: one sink per process and configuration.
+
+Law: handing an event over does no I/O, waits on nothing and raises nothing, from
+any thread, signal handler, finalizer or event loop. Importing this module imports no
+event loop, HTTP client or AWS library.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from kinesink.core import limits
+from kinesink.errors import ClosedError
+from kinesink.shell import origin
+from kinesink.shell.admission import check_record
+from kinesink.shell.background import Background
+from kinesink.shell.intake import Intake, KeyedEvent
+
+if TYPE_CHECKING:
+    from kinesink.config import Config
+    from kinesink.shell.background import ClientFactory
+    from kinesink.statistics import Statistics
+
+
+class Sink:
+    """Takes events from any thread and has a background producer deliver them.
+
+    The thread starts with the first event and needs no event loop of the application.
+    What is pending when the interpreter exits is delivered then. A forked child begins
+    with an empty sink; what was pending is the parent's.
+
+    :param config: see :class:`kinesink.Config`.
+    :param make_client: returns the client to talk to Kinesis with, for tests.
+    """
+
+    def __init__(self, config: Config, *, make_client: ClientFactory | None = None) -> None:
+        """Do nothing yet: no I/O, no thread."""
+        self.config = config
+        self._intake = Intake(config.max_pending_bytes, wake=_never)
+        self._background = Background(config, self._intake, make_client)
+        self._intake.wake = self._background.start
+        self._closed = False
+        self._own = 0
+
+    # -- events ----------------------------------------------------------------
+
+    def emit(
+        self,
+        data: bytes,
+        partition_key: str | None = None,
+        explicit_hash_key: int | None = None,
+    ) -> bool:
+        """Take an event, or count it as dropped; never wait, never raise.
+
+        After :meth:`close` the sink opens again: loggers go on using handlers that a
+        reconfiguration has closed.
+
+        :returns: False if the event was dropped at once.
+        """
+        self._closed = False
+        if partition_key is None and explicit_hash_key is None:
+            return self._intake.put(data, len(data))
+        return self._intake.put(KeyedEvent(data, partition_key, explicit_hash_key), len(data))
+
+    def put(
+        self,
+        data: bytes,
+        partition_key: str | None = None,
+        explicit_hash_key: int | str | None = None,
+    ) -> bool:
+        """Take a user record; refuse at once what Kinesis can never take.
+
+        :param data: what to send, in bytes; may be empty.
+        :param partition_key: 1 to 256 characters; None for whichever shard has room.
+        :param explicit_hash_key: 0 to 2**128 - 1, overrides the partition key's hash.
+        :returns: False if ``max_pending_bytes`` are pending; it then counts as dropped.
+        :raises TypeError: if something is of the wrong type.
+        :raises InvalidRecordError: if a key or the size is out of bounds; nothing has
+            changed.
+        :raises ClosedError: after :meth:`close`.
+        """
+        if self._closed:
+            msg = f"the sink of stream {self.config.stream_name!r} is closed"
+            raise ClosedError(msg)
+        hash_key = check_record(data, partition_key, explicit_hash_key, self.record_max_bytes)
+        return self.emit(bytes(data), partition_key, hash_key)
+
+    def count_own(self) -> None:
+        """Count a log record that the producer's own work caused and that is not shipped."""
+        self._own += 1
+
+    @property
+    def record_max_bytes(self) -> int:
+        """Largest record (data and partition key) in bytes; 1 MiB until it is known."""
+        known = self._background.record_max_bytes
+        return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
+
+    # -- waiting ---------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send everything accepted before now without lingering, and wait for it.
+
+        Blocks the calling thread; in an event loop ``await`` :meth:`aflush` instead.
+        Called by the producer itself (an ``on_error`` that flushes) it does not wait.
+
+        :param timeout: seconds to wait at most; None for ``config.shutdown_timeout``.
+        :returns: whether all of it was delivered or accounted for in time.
+        """
+        if self._background.idle:
+            return True
+        done = threading.Event()
+        self._background.request_flush(done.set)
+        if origin.is_own():
+            return False
+        return done.wait(self.config.shutdown_timeout if timeout is None else timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:
+        """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
+        import anyio  # noqa: PLC0415 - importing kinesink must stay cheap
+
+        from kinesink.shell.wakeup import WakeUp  # noqa: PLC0415
+
+        if self._background.idle:
+            return True
+        done = threading.Event()
+        wake = WakeUp()
+
+        def finish() -> None:
+            done.set()
+            wake()
+
+        self._background.request_flush(finish)
+        seconds = self.config.shutdown_timeout if timeout is None else timeout
+        await wake.wait_until(anyio.current_time() + seconds)
+        return done.is_set()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush, end the thread and close the connections. Idempotent.
+
+        :param timeout: seconds to wait at most; None for ``config.shutdown_timeout``.
+        :returns: whether everything was delivered or accounted for in time; if not, the
+            thread goes on delivering until ``config.shutdown_timeout`` and then ends.
+        """
+        self._closed = True
+        flushed = self.flush(timeout)
+        self._background.stop()
+        if not origin.is_own() and flushed:
+            self._background.wait_ended(self.config.shutdown_timeout)
+        return flushed
+
+    def retire(self) -> None:
+        """Let the thread deliver what is pending and end, without waiting for it."""
+        self._background.stop()
+
+    def statistics(self) -> Statistics:
+        """Return the account of this process since the sink was made, or since the fork."""
+        return self._background.statistics(own=self._own)
+
+
+class _Registry:
+    """The sinks of this process by configuration, with the number of their holders.
+
+    A re-entrant lock: a signal handler may log in the middle of a handler's own use.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every sink; a forked child's lock may be held by nobody that lives."""
+        self._lock = threading.RLock()
+        self._held: dict[Config, tuple[Sink, int]] = {}
+
+    def acquire(self, config: Config) -> Sink:
+        with self._lock:
+            sink, holders = self._held.get(config) or (Sink(config), 0)
+            self._held[config] = (sink, holders + 1)
+            return sink
+
+    def release(self, sink: Sink) -> None:
+        with self._lock:
+            held, holders = self._held.get(sink.config, (None, 0))
+            if held is not sink:
+                return
+            if holders > 1:
+                self._held[sink.config] = (sink, holders - 1)
+                return
+            del self._held[sink.config]
+        sink.retire()
+
+
+_registry = _Registry()
+os.register_at_fork(after_in_child=_registry.reset)
+
+
+def acquire(config: Config) -> Sink:
+    """Return this process's sink for ``config``; :func:`release` must follow.
+
+    Does no I/O and starts nothing. Thread-safe.
+    """
+    return _registry.acquire(config)
+
+
+def release(sink: Sink) -> None:
+    """Give back what :func:`acquire` returned; the last one lets the thread end."""
+    _registry.release(sink)
+
+
+def _never() -> None:
+    """Stand in for the wake-up until there is a background."""
