@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,11 @@ WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 
 collect_ignore = ["cli"] if WITHOUT_EXTRAS else []
 
-
-def _backends() -> list[str]:
-    if WITHOUT_EXTRAS and importlib.util.find_spec("trio") is None:
-        return ["asyncio"]
-    return ["asyncio", "trio"]
+BACKENDS = ["asyncio"] if WITHOUT_EXTRAS else ["asyncio", "trio"]
+"""For a plain test of something that runs an event loop of its own: parametrise it with these."""
 
 
-@pytest.fixture(params=_backends())
+@pytest.fixture(params=BACKENDS)
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run the test once on each event loop that anyio knows."""
     backend: str = request.param
