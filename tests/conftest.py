@@ -19,11 +19,8 @@ WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 
 collect_ignore = ["cli"] if WITHOUT_EXTRAS else []
 
-BACKENDS = ["asyncio"] if WITHOUT_EXTRAS else ["asyncio", "trio"]
-"""For a plain test of something that runs an event loop of its own: parametrise it with these."""
 
-
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run the test once on each event loop that anyio knows."""
     backend: str = request.param
@@ -69,9 +66,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "kinesis_mock" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
-    if "integration" in config.option.markexpr:
-        return
-    integration = [item for item in items if item.get_closest_marker("integration")]
-    if integration:
-        config.hook.pytest_deselected(items=integration)
-        items[:] = [item for item in items if not item.get_closest_marker("integration")]
+    left_out = [item for item in items if _is_left_out(item, config.option.markexpr)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_left_out(item: pytest.Item, markexpr: str) -> bool:
+    if item.get_closest_marker("integration") and "integration" not in markexpr:
+        return True
+    # Any parameter, for plain tests of what runs an event loop of its own name theirs as they like.
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return WITHOUT_EXTRAS and "trio" in parameters.values()
