@@ -339,7 +339,7 @@ class TestResharding:
             StreamName=stream, ShardId=parent["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
 
-        answers = []
+        answers: list[dict[str, Any]] = []
         while iterator and len(answers) < 3:
             answers.append(service.kinesis.get_records(ShardIterator=iterator))
             iterator = answers[-1].get("NextShardIterator")

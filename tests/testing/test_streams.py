@@ -326,6 +326,20 @@ class TestPythonApi:
 
         assert "ErrorCode" not in put(fake, entry(bytes(2_000_000)))[0]
 
+    def test_options_can_be_changed_while_it_runs(self) -> None:
+        """The next stream has the limits of then, the next change takes as long as then."""
+        fake = fake_with()
+        fake.limits = ShardLimits(records_per_second=1)
+        fake.transition = 10.0
+        fake.create_stream("limited")
+
+        call(fake, "CreateStream", StreamName="slow", ShardCount=1)
+        answer = call(fake, "PutRecords", StreamName="limited", Records=[entry(), entry()])
+
+        assert answer.members["FailedRecordCount"] == 1
+        assert call(fake, "DeleteStream", StreamName="slow").status == 200
+        assert fake.streams() == ["limited", "s", "slow"]
+
     def test_the_repr_says_what_is_there(self) -> None:
         """Streams, open shards, records and calls, in one line."""
         fake = fake_with(shards=2)

@@ -62,6 +62,7 @@ class FakeKinesis:
     Reach it through :meth:`transport` (httpx, no sockets) or :meth:`serve` (a loopback
     server for any client), and look at it and change it with the methods below. It is
     thread-safe: one lock guards all state. It never waits, so a virtual clock rules it.
+    The options below may be changed at any time, but for the last two.
     """
 
     clock: Callable[[], float] = time.time
@@ -78,28 +79,22 @@ class FakeKinesis:
     """Seconds that a stream stays CREATING, UPDATING or DELETING after an API call."""
     region: str = "us-east-1"
     account: str = "000000000000"
-    keep_calls: int | None = 10_000
-    """How many of the last calls :attr:`calls` holds; 0: none, None: all."""
-    keep_records: int | None = None
-    """About how many records each shard remembers, for long runs; None: all."""
-    seed: int = 0
-    """Of the random numbers that decide about shares."""
     expired_tokens: set[str] = field(default_factory=set)
     """Security tokens that are answered with ``ExpiredTokenException``."""
+    keep_records: int | None = None
+    """About how many records each shard remembers, for long runs; None: all. Counts for
+    streams created afterwards."""
+    keep_calls: int | None = 10_000
+    """How many of the last calls :attr:`calls` holds, the data in them included; 0: none,
+    None: all."""
+    seed: int = 0
+    """Of the random numbers that decide about shares."""
     faults: FaultScript = field(default_factory=FaultScript, init=False)
     """What goes wrong; see :mod:`kinesink.testing.faults`."""
 
     def __post_init__(self) -> None:
         """Start without streams."""
-        limits = ShardLimits() if self.limits is True else self.limits or None
-        self._service = Service(
-            self.region,
-            self.account,
-            limits,
-            self.keep_records,
-            self.oversize_fails_entry,
-            self.transition,
-        )
+        self._service = Service(self)
         self._lock = threading.RLock()
         self._calls: deque[Call] = deque(maxlen=self.keep_calls)
         self._counts: Counter[str] = Counter()
@@ -116,6 +111,11 @@ class FakeKinesis:
                 for stream in self._service.streams.values()
             )
             return f"<FakeKinesis: {streams or 'no streams'}; {self._counts.total()} calls>"
+
+    @property
+    def shard_limits(self) -> ShardLimits | None:
+        """What :attr:`limits` comes to."""
+        return ShardLimits() if self.limits is True else self.limits or None
 
     # Ways in
 
@@ -179,8 +179,7 @@ class FakeKinesis:
         """Switch to ``AUTO`` or ``USER_PARTITION_KEY``; a provisioned stream goes on-demand."""
         with self._lock:
             found = self._named(stream)
-            if found.mode != ON_DEMAND:
-                set_mode(found, ON_DEMAND)
+            set_mode(found, ON_DEMAND)
             set_distribution(found, distribution)
 
     def set_max_record_kib(self, stream: str, kib: int) -> None:
@@ -267,7 +266,7 @@ class FakeKinesis:
     # The state machine behind the transport and the server
 
     def answer(self, request: Request) -> Reply | Held:
-        """Decide what becomes of a request. Never waits and never raises."""
+        """Decide what becomes of a request. Never waits; raises what a predicate raises."""
         form = format_of(request.headers.get("content-type", ""))
         if form is None or request.method != "POST":
             return self._sent(_UNRECOGNISED)

@@ -1,6 +1,8 @@
 """The streams of one account in one region, and what each request may ask of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
 from kinesink.testing.errors import ApiError, invalid_argument, not_found
 from kinesink.testing.faults import Plan
@@ -32,26 +34,47 @@ class StreamSettings:
     """None: ``USER_PARTITION_KEY`` on-demand, and no strategy when provisioned."""
 
 
-@dataclass
+class Options(Protocol):
+    """What :class:`Service` asks of the fake it belongs to, each time it matters."""
+
+    @property
+    def region(self) -> str:
+        """The region in ARNs."""
+
+    @property
+    def account(self) -> str:
+        """The account in ARNs and texts."""
+
+    @property
+    def shard_limits(self) -> ShardLimits | None:
+        """What the shards of a new stream take per second; None: anything."""
+
+    @property
+    def keep_records(self) -> int | None:
+        """About how many records the shards of a new stream remember; None: all."""
+
+    @property
+    def oversize_fails_entry(self) -> bool:
+        """Whether a record over the stream's limit fails alone, or its request as a whole."""
+
+    @property
+    def transition(self) -> float:
+        """Seconds that a stream stays CREATING, UPDATING or DELETING after an API call."""
+
+
 class Service:
     """Streams by name. Not thread-safe."""
 
-    region: str
-    account: str
-    limits: ShardLimits | None = None
-    keep_records: int | None = None
-    oversize_fails_entry: bool = False
-    """Whether a record over the stream's limit fails alone, or its request as a whole."""
-    transition: float = 0.0
-    """Seconds that a stream stays CREATING, UPDATING or DELETING after an API call."""
-    streams: dict[str, Stream] = field(default_factory=dict)
-    numbers: SequenceNumbers = field(default_factory=SequenceNumbers)
-    created: int = 0
-    """How many streams there have ever been."""
+    def __init__(self, options: Options) -> None:
+        """Start without streams."""
+        self.options = options
+        self.streams: dict[str, Stream] = {}
+        self._numbers = SequenceNumbers()
+        self._incarnations = count()
 
     def arn(self, name: str) -> str:
         """Return the ARN of a stream of this account and region."""
-        return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{name}"
+        return f"arn:aws:kinesis:{self.options.region}:{self.options.account}:stream/{name}"
 
     def create(self, name: str, settings: StreamSettings, now: float) -> Stream:
         """Open a new stream, ACTIVE at once."""
@@ -59,19 +82,18 @@ class Service:
         if name in self.streams:
             raise ApiError(
                 "ResourceInUseException",
-                f"Stream {name} under account {self.account} already exists.",
+                f"Stream {name} under account {self.options.account} already exists.",
             )
-        self.created += 1
         stream = Stream(
             name,
             self.arn(name),
-            self.account,
-            self.created,
+            self.options.account,
+            next(self._incarnations),
             now,
-            self.numbers,
+            self._numbers,
             max_record_kib=settings.max_record_kib,
-            limits=self.limits,
-            keep_records=self.keep_records,
+            limits=self.options.shard_limits,
+            keep_records=self.options.keep_records,
         )
         set_mode(stream, settings.mode)
         if settings.distribution is not None:
@@ -82,7 +104,7 @@ class Service:
 
     def delete(self, stream: Stream, now: float) -> None:
         """Begin to delete a stream; it is gone after ``transition`` seconds."""
-        stream.begin("DELETING", now + self.transition)
+        stream.begin("DELETING", now + self.options.transition)
         self._forget_deleted(now)
 
     def named(self, name: str, now: float) -> Stream:
@@ -91,7 +113,9 @@ class Service:
         try:
             return self.streams[name]
         except KeyError:
-            raise not_found(f"Stream {name} under account {self.account} not found.") from None
+            raise not_found(
+                f"Stream {name} under account {self.options.account} not found."
+            ) from None
 
     def find(self, members: Members, now: float) -> Stream:
         """Return the stream that a request names, by name, ARN or both."""
@@ -117,7 +141,7 @@ class Service:
     def _in_use(self, stream: Stream, now: float) -> ApiError:
         return ApiError(
             "ResourceInUseException",
-            f"Stream {stream.name} under account {self.account} not ACTIVE, "
+            f"Stream {stream.name} under account {self.options.account} not ACTIVE, "
             f"instead in state {stream.status(now)}",
         )
 
@@ -134,8 +158,9 @@ def stream_of_arn(arn: str) -> str:
 
 def set_mode(stream: Stream, mode: str) -> None:
     """Switch the capacity mode; only on-demand streams have a record distribution strategy."""
-    stream.mode = mode
-    stream.distribution = USER_PARTITION_KEY if mode == ON_DEMAND else None
+    if mode != stream.mode:
+        stream.mode = mode
+        stream.distribution = USER_PARTITION_KEY if mode == ON_DEMAND else None
 
 
 def set_distribution(stream: Stream, distribution: str) -> None:
@@ -172,4 +197,4 @@ class Context:
 
     def begin(self, status: str, stream: Stream) -> None:
         """Have a stream be CREATING or UPDATING for the service's ``transition``."""
-        stream.begin(status, self.now + self.service.transition)
+        stream.begin(status, self.now + self.service.options.transition)

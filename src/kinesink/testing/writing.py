@@ -76,7 +76,7 @@ def _place(context: Context, stream: Stream, puts: list[Put]) -> list[tuple[Put,
     sizes = [put.size for put in puts]
     if sum(sizes) > REQUEST_MAX_BYTES:
         raise invalid_argument(f"Records size exceeds {REQUEST_MAX_BYTES // MIB} MB limit")
-    if max(sizes) > stream.max_record_bytes and not context.service.oversize_fails_entry:
+    if max(sizes) > stream.max_record_bytes and not context.service.options.oversize_fails_entry:
         raise _too_large(stream)
     placed = [(put, stream.place(put)) for put in puts]
     context.plan.check_entries(placed)
