@@ -16,7 +16,6 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-import botocore.exceptions
 import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -62,8 +61,6 @@ class AwsSession:
     """One botocore session: one look at the environment, the files and the providers.
 
     Not thread-safe; :mod:`kinesink.shell.credentials` calls it from one thread at a time.
-
-    :raises SetupError: if the configuration files or the profile cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
@@ -116,10 +113,8 @@ class AwsSession:
         return Destination(region, url, self._tls(url))
 
     def _variable(self, name: str) -> Any:  # noqa: ANN401 - botocore has no types
-        try:
-            return self._session.get_config_variable(name)
-        except botocore.exceptions.BotoCoreError as error:
-            raise SetupError(retry_policy.CREDENTIALS_FAILED, str(error)) from error
+        # A profile or a file that cannot be used has made find_keys fail.
+        return self._session.get_config_variable(name)
 
     def _region(self) -> str:
         # AWS_REGION last: botocore does not know it, but Fargate, EKS and Lambda set
@@ -134,14 +129,15 @@ class AwsSession:
     def _url(self, region: str) -> str:
         """Return the endpoint. A client knows every rule: overrides, FIPS, partitions."""
         url = self._config.endpoint_url
-        if url is None:
-            try:
+        try:
+            if url is None:
+                # Nothing is sent with it, so it need not read the trusted certificates.
                 client = self._session.create_client(_SERVICE, region_name=region, verify=False)
                 url = str(client.meta.endpoint_url)
                 client.close()
-            except (botocore.exceptions.BotoCoreError, ValueError) as error:
-                raise SetupError(retry_policy.INVALID_ENDPOINT, str(error)) from error
-        parts = urlsplit(url)
+            parts = urlsplit(url)
+        except Exception as error:
+            raise SetupError(retry_policy.INVALID_ENDPOINT, str(error)) from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SetupError(
                 retry_policy.INVALID_ENDPOINT, f"the endpoint is no http or https URL: {url!r}"

@@ -180,7 +180,7 @@ def _text(members: Mapping[str, Any], name: str) -> str | None:
 def _number(members: Mapping[str, Any], name: str) -> float | None:
     """Return a member that is a number; None when absent, null or 0."""
     found = members.get(name) or None
-    if found is not None and not isinstance(found, (int, float)):
+    if found is not None and not (isinstance(found, (int, float)) and math.isfinite(found)):
         raise ValueError(f"{name} is no number")
     return found
 
