@@ -1,0 +1,318 @@
+"""What kinesink and kinesis-mock must agree on, and an event's whole way through both."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_kinesis_agg.deaggregator import deaggregate_records
+
+from kinesink import Config, KinesisHandler
+from kinesink.core import limits
+from kinesink.core.aggregated_record import AggregateTables, decode
+from kinesink.core.hash_key import hash_key_of
+from kinesink.core.limits import MAX_HASH_KEY
+from kinesink.core.records import Failure
+from kinesink.core.shard_map import ShardMap
+from kinesink.shell.kinesis import KinesisClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kinesink.core.records import ShardDescription
+    from tests.kinesis_mock import KinesisMock
+
+CALL_TIMEOUT = 20.0
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch, no_aws_account_in_reach: None) -> None:  # noqa: ARG001 - comes first
+    """Give kinesink something to sign with; the mock does not look at it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mock")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mock")
+
+
+@pytest.fixture
+def make_stream(kinesis_mock: KinesisMock) -> Callable[[int], str]:
+    """Return what creates a stream with so many shards and waits until it is active."""
+
+    def make(shards: int) -> str:
+        client = kinesis_mock.client()
+        stream_name = kinesis_mock.new_stream_name()
+        client.create_stream(StreamName=stream_name, ShardCount=shards)
+        wait_until_active(client, stream_name)
+        return stream_name
+
+    return make
+
+
+def wait_until_active(client: Any, stream_name: str) -> None:  # noqa: ANN401 - a boto3 client
+    """Wait until the stream takes changes again."""
+    give_up_at = time.monotonic() + CALL_TIMEOUT
+    while time.monotonic() < give_up_at:
+        summary = client.describe_stream_summary(StreamName=stream_name)
+        if summary["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{stream_name} did not become active")
+
+
+def settings(mock: KinesisMock) -> dict[str, Any]:
+    """Return the parameters that lead to the mock."""
+    return {
+        "endpoint_url": mock.endpoint_url,
+        "region_name": mock.region_name,
+        "verify": False,
+        "request_timeout": CALL_TIMEOUT,
+        "shutdown_timeout": CALL_TIMEOUT,
+    }
+
+
+async def list_shards(mock: KinesisMock, stream_name: str) -> list[ShardDescription]:
+    """List the open shards as the producer does."""
+    async with KinesisClient(Config(stream_name, **settings(mock))) as client:
+        listing = await client.list_shards(stream_name, timeout=CALL_TIMEOUT)
+    assert not isinstance(listing, Failure), listing
+    return listing
+
+
+def records_by_shard(client: Any, stream_name: str) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - a boto3 client
+    """Read everything in the stream."""
+    out: dict[str, list[dict[str, Any]]] = {}
+    for shard in client.list_shards(StreamName=stream_name)["Shards"]:
+        shard_id = shard["ShardId"]
+        iterator = client.get_shard_iterator(
+            StreamName=stream_name, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        records: list[dict[str, Any]] = []
+        while iterator:
+            answer = client.get_records(ShardIterator=iterator, Limit=1000)
+            records += answer["Records"]
+            if not answer["Records"]:
+                break
+            iterator = answer.get("NextShardIterator")
+        out[shard_id] = records
+    return out
+
+
+def user_data(records: list[dict[str, Any]]) -> list[bytes]:
+    """Take aggregated records apart."""
+    out: list[bytes] = []
+    for record in records:
+        inside = decode(record["Data"])
+        out += [record["Data"]] if inside is None else [sub.data for sub in inside]
+    return out
+
+
+async def test_shard_prediction_agrees_for_keys_and_for_both_ends_of_every_range(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str]
+) -> None:
+    """Hundreds of partition keys and every boundary hash key land where the map says."""
+    stream_name = make_stream(5)
+    shard_map = ShardMap()
+    listing = await list_shards(kinesis_mock, stream_name)
+    shard_map.listed(listing, now=0.0, jitter=0.0)
+    ends = [h for shard in shard_map.shards for h in (shard.range.start, shard.range.end)]
+    hash_keys = sorted({0, MAX_HASH_KEY, *ends})
+    partition_keys = [f"key-{number}" for number in range(300)] + ["é", "😀", "k" * 256, "\0"]
+    entries = [{"Data": b"x", "PartitionKey": key} for key in partition_keys]
+    entries += [
+        {"Data": b"x", "PartitionKey": "p", "ExplicitHashKey": str(hash_key)}
+        for hash_key in hash_keys
+    ]
+    answer = kinesis_mock.client().put_records(StreamName=stream_name, Records=entries)
+    predicted = [shard_map.predict(h) for h in [*map(hash_key_of, partition_keys), *hash_keys]]
+    assert [result["ShardId"] for result in answer["Records"]] == predicted
+    assert len(set(predicted)) == len(shard_map.shards)
+
+
+async def test_a_listing_of_several_pages_is_read_whole(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later pages are asked for by their token alone, and no shard is missing."""
+    stream_name = make_stream(7)
+    monkeypatch.setattr(limits, "LIST_SHARDS_PAGE", 2)
+    listing = await list_shards(kinesis_mock, stream_name)
+    assert [shard.shard_id for shard in listing] == [f"shardId-{n:012d}" for n in range(7)]
+
+
+async def test_children_of_a_split_and_of_a_merge_own_their_parents_ranges(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str]
+) -> None:
+    """After a split and a merge the listing names the open shards with the right ranges."""
+    client, stream_name = kinesis_mock.client(), make_stream(2)
+    first, second = await list_shards(kinesis_mock, stream_name)
+    cut = first.end // 3
+    client.split_shard(
+        StreamName=stream_name, ShardToSplit=first.shard_id, NewStartingHashKey=str(cut)
+    )
+    wait_until_active(client, stream_name)
+    after_split = sorted(await list_shards(kinesis_mock, stream_name), key=lambda s: s.start)
+    assert [(shard.start, shard.end) for shard in after_split] == [
+        (0, cut - 1),
+        (cut, first.end),
+        (second.start, second.end),
+    ]
+    client.merge_shards(
+        StreamName=stream_name,
+        ShardToMerge=after_split[1].shard_id,
+        AdjacentShardToMerge=after_split[2].shard_id,
+    )
+    wait_until_active(client, stream_name)
+    after_merge = sorted(await list_shards(kinesis_mock, stream_name), key=lambda s: s.start)
+    assert [(shard.start, shard.end) for shard in after_merge] == [
+        (0, cut - 1),
+        (cut, MAX_HASH_KEY),
+    ]
+    shard_map = ShardMap()
+    shard_map.listed(after_merge, now=0.0, jitter=0.0)
+    assert shard_map.whole
+
+
+@contextmanager
+def logger_of(handler: logging.Handler) -> Iterator[logging.Logger]:
+    """Yield a logger with only this handler; close the handler afterwards."""
+    logger = logging.getLogger("kinesink.tests.integration")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"protocol": "cbor"}, {"framing": "none"}, {"partition_key": "attr:customer"}],
+    ids=["default", "cbor", "unaggregated", "keyed"],
+)
+def test_what_is_logged_arrives_each_once(
+    kinesis_mock: KinesisMock,
+    make_stream: Callable[[int], str],
+    backend: Any,  # noqa: ANN401 - a Backend, given by pytest as text
+    parameters: dict[str, Any],
+) -> None:
+    """Events logged through the handler are in the stream, each once, within range."""
+    stream_name = make_stream(3)
+    handler = KinesisHandler(stream_name, backend=backend, **settings(kinesis_mock), **parameters)
+    events = 60
+    with logger_of(handler) as logger:
+        for number in range(events):
+            logger.info("order %d", number, extra={"number": number, "customer": f"c{number % 7}"})
+        assert handler.flush(CALL_TIMEOUT)
+        account = handler.statistics()
+    assert (account.accepted, account.delivered, account.pending) == (events, events, 0)
+    by_shard = records_by_shard(kinesis_mock.client(), stream_name)
+    lines = [json.loads(d) for records in by_shard.values() for d in user_data(records)]
+    assert sorted(line["attributes"]["number"] for line in lines) == list(range(events))
+    assert {line["message"] for line in lines} == {f"order {n}" for n in range(events)}
+
+
+def test_every_sub_record_lies_in_the_range_of_its_shard(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str]
+) -> None:
+    """A consumer that checks ranges as the KCL does keeps every aggregated record."""
+    stream_name = make_stream(4)
+    handler = KinesisHandler(stream_name, partition_key="attr:customer", **settings(kinesis_mock))
+    with logger_of(handler) as logger:
+        for number in range(200):
+            logger.info("order %d", number, extra={"customer": f"c{number}"})
+        assert handler.flush(CALL_TIMEOUT)
+    client = kinesis_mock.client()
+    ranges = {
+        shard["ShardId"]: shard["HashKeyRange"]
+        for shard in client.list_shards(StreamName=stream_name)["Shards"]
+    }
+    seen = aggregates = 0
+    for shard_id, records in records_by_shard(client, stream_name).items():
+        start, end = (int(ranges[shard_id][name]) for name in ("StartingHashKey", "EndingHashKey"))
+        for record in records:
+            inside = decode(record["Data"])
+            assert inside is not None
+            aggregates += 1
+            for sub in inside:
+                hash_key = sub.explicit_hash_key
+                if hash_key is None:
+                    hash_key = hash_key_of(sub.partition_key)
+                assert start <= hash_key <= end
+                seen += 1
+    assert seen == 200
+    assert aggregates < seen
+
+
+def test_an_aggregated_record_is_stored_verbatim_and_read_by_aws_kinesis_agg(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str]
+) -> None:
+    """The blob comes back byte for byte, and the public decoder finds the same records."""
+    stream_name = make_stream(1)
+    tables = AggregateTables()
+    data = [b"first", b"", b"third \xff"]
+    for key, datum in zip(["k1", "é", "k1"], data, strict=True):
+        tables.add(key, None, len(datum))
+    blob = tables.encode(data)
+    client = kinesis_mock.client()
+    client.put_record(StreamName=stream_name, PartitionKey="a", Data=blob)
+    (records,) = records_by_shard(client, stream_name).values()
+    assert [record["Data"] for record in records] == [blob]
+    read = deaggregate_records([as_lambda_event(records[0])])
+    assert [record["kinesis"]["partitionKey"] for record in read] == ["k1", "é", "k1"]
+    assert [base64.b64decode(record["kinesis"]["data"]) for record in read] == data
+
+
+def as_lambda_event(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as Lambda hands it over, which is what aws-kinesis-agg reads."""
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "sequenceNumber": record["SequenceNumber"],
+            "partitionKey": record["PartitionKey"],
+            "approximateArrivalTimestamp": 0,
+            "data": base64.b64encode(record["Data"]).decode(),
+        }
+    }
+
+
+SCRIPT = """
+import logging, sys
+import kinesink
+logging.basicConfig(level="INFO", handlers=[kinesink.KinesisHandler(sys.argv[1])])
+logging.getLogger("shop").info("order %s paid", 17, extra={"amount": 12.5})
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_script_that_logs_one_line_and_ends_delivers_it(
+    kinesis_mock: KinesisMock, make_stream: Callable[[int], str], backend: str
+) -> None:
+    """No event loop, no set-up, nothing to close: the exit of the interpreter delivers."""
+    stream_name = make_stream(2)
+    variables = {
+        "KINESINK_ENDPOINT_URL": kinesis_mock.endpoint_url.replace("127.0.0.1", "localhost"),
+        "KINESINK_REGION_NAME": kinesis_mock.region_name,
+        "KINESINK_VERIFY": "false",
+        "KINESINK_BACKEND": backend,
+    }
+    done = subprocess.run(  # noqa: S603 - our own interpreter and script
+        [sys.executable, "-c", SCRIPT, stream_name],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stderr == ""
+    by_shard = records_by_shard(kinesis_mock.client(), stream_name)
+    (line,) = [json.loads(d) for records in by_shard.values() for d in user_data(records)]
+    assert line["message"] == "order 17 paid"
+    assert line["attributes"] == {"amount": 12.5}
