@@ -151,10 +151,10 @@ class KinesisClient:
             return await call()
         destination = self._signer.destination
         if destination is None:
-            text = "looking for AWS credentials and settings took"
+            text = "no AWS credentials and settings were found"
         else:
-            text = f"no complete answer from {destination.host} within"
-        return Failure(retry_policy.READ_TIMEOUT, f"{text} {timeout:g} s")
+            text = f"no complete answer from {destination.host}"
+        return Failure(retry_policy.READ_TIMEOUT, f"{text} in {timeout:g} s")
 
     async def _list_shards(self, stream_name: str) -> list[ShardDescription] | Failure:
         listed = await self._list_pages(stream_name)
