@@ -1,0 +1,128 @@
+"""The commands and their options; what they do is in the other files of this folder."""
+
+import importlib.util
+from enum import Enum
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from kinesink import __version__
+from kinesink.cli.demo import Demo
+from kinesink.cli.plan import Plan
+
+app = typer.Typer(
+    name="kinesink",
+    help="Log events of a Python process, in Amazon Kinesis Data Streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    # A traceback that shows local variables shows what was logged.
+    pretty_exceptions_show_locals=False,
+)
+
+
+class Backend(str, Enum):
+    """The event loops that anyio knows."""
+
+    ASYNCIO = "asyncio"
+    TRIO = "trio"
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by typer
+    if wanted:
+        typer.echo(f"kinesink {__version__}")
+        raise typer.Exit
+
+
+def _installed(backend: Backend) -> Backend:
+    if importlib.util.find_spec(backend.value) is None:
+        raise typer.BadParameter(
+            f"{backend.value} is not installed: python -m pip install 'kinesink[{backend.value}]'"
+        )
+    return backend
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take what stands before the command; its presence makes ``demo`` a command of its own."""
+    del version
+
+
+_DEMO: Final = """\
+Log to a stream and read it back, on this machine alone.
+
+A Kinesis in memory listens on a free loopback port: no AWS account, no Docker, no network, and
+your AWS settings are neither read nor changed. Threads call [bold]logging[/bold] with a
+[bold]kinesink.KinesisHandler[/bold], which packs many events into one Kinesis record (an
+aggregate), and several of those into one PutRecords request. A consumer reads the shards over
+HTTP and takes the aggregates apart.
+
+You see events logged and arrived, aggregates, requests, retries, the latency from the log call
+to the stream, and how the events spread over the shards: a live table on a terminal, a line each
+second elsewhere. Then a few of the events, and the account.
+
+The exit status is 0 only if every event logged is in the stream, each exactly once, and the
+producer's account says so, too. Ctrl-C ends the logging early; the account comes all the same.
+
+Try [bold]kinesink demo --faults[/bold] to see retries, [bold]--rate 10000 --seconds 10[/bold]
+for large aggregates, [bold]--shards 1 --rate 6000[/bold] for more than the shard takes.
+"""
+
+
+def _reflowed(text: str) -> str:
+    """Return each paragraph as one line: typer's versions differ in what they make of breaks."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+@app.command(help=_reflowed(_DEMO))
+def demo(  # noqa: PLR0913 - the options of the command
+    *,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.2,
+            max=60,
+            help="How long to log.",
+        ),
+    ] = 3,
+    rate: Annotated[
+        int, typer.Option(min=1, max=20_000, help="Events per second, all threads together.")
+    ] = 2_000,
+    shards: Annotated[
+        int,
+        typer.Option(
+            min=1, max=32, help="Shards of the stream; each takes 1 MiB/s, some 3,000 events."
+        ),
+    ] = 4,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="Threads of the application that log.")
+    ] = 4,
+    backend: Annotated[
+        Backend, typer.Option(callback=_installed, help="Event loop of the background thread.")
+    ] = Backend.ASYNCIO,
+    faults: Annotated[
+        bool,
+        typer.Option(
+            "--faults",
+            help="Make the service misbehave: a third of the records is refused for rate, some "
+            "answers are late. Watch what is retried, and that nothing gets lost.",
+        ),
+    ] = False,
+) -> None:
+    """Log to a stream and read it back, on this machine alone."""
+    plan = Plan(
+        seconds=seconds,
+        rate=rate,
+        shards=shards,
+        threads=threads,
+        backend=backend.value,
+        faults=faults,
+    )
+    raise typer.Exit(Demo(plan, Console(highlight=False)).run())

@@ -1,0 +1,25 @@
+"""What a demonstration is asked to do."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kinesink.config import Backend
+
+STREAM_NAME: Final = "app-logs"
+REGION: Final = "eu-west-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The options of ``kinesink demo``."""
+
+    seconds: float = 3.0
+    """How long to log."""
+    rate: int = 2_000
+    """Events per second, all threads together."""
+    shards: int = 4
+    threads: int = 4
+    backend: "Backend" = "asyncio"
+    faults: bool = False
+    """Whether the service misbehaves."""
