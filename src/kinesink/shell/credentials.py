@@ -31,7 +31,6 @@ _LAST_MOMENT: Final = 60.0
 #: less than botocore's 15 minutes of advance notice always look due.
 _REFRESH_PAUSE: Final = 60.0
 
-
 #: IAM's shortest access key id, in characters. Emulators are given keys like "test",
 #: and a message must go on naming the stream "test-logs".
 _SHORTEST_SECRET: Final = 16
