@@ -16,7 +16,7 @@ import os
 import time
 from datetime import datetime, timezone
 from json.encoder import encode_basestring as escape
-from typing import Any, Final, NamedTuple, Union
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -35,8 +35,9 @@ at most: a call site is the same line of code in the same thread."""
 
 _SECOND: Final = 1_000_000  # microseconds
 
-CallSite = tuple[str, int, str, Union[str, None], Union[int, None], Union[str, None],
-                 Union[str, None], Union[int, None]]  # fmt: skip
+CallSite = tuple[
+    str, int, str, str | None, int | None, str | None, str | None, int | None
+]  # fmt: skip
 """What repeats from event to event: level, level number as in :mod:`logging`, logger,
 path of the file, line, function, thread name, process id. It includes the process id,
 so nothing needs to be rebuilt after a fork."""
@@ -68,25 +69,14 @@ class Details(NamedTuple):
     """Everything else the application said."""
 
 
-class _Fragments(NamedTuple):
-    """The text of one call site, in the order in which it is written."""
+# Plain tuples, because CPython unpacks those without an iterator.
 
-    before: str
-    """From the end of the timestamp to the message."""
-    after: str
-    """From the message to the end of the line, for an event without details."""
-    process: str
-    """Service, environment, version, host, process, thread."""
-    place: str
-    """File, line, function."""
+_Fragments = tuple[str, str, str, str]
+"""The text of one call site: from the end of the timestamp to the message; from there to
+the end of the line, for an event without details; of this the process; of this the place."""
 
-
-class _Clock(NamedTuple):
-    """One second as text. ``zero`` is its start, less a million, in microseconds: what is
-    added back puts a 1 in front of the six digits, which saves padding them."""
-
-    zero: int
-    begin: str
+_Clock = tuple[int, str]
+"""One second: its start in microseconds, and how a line of that second begins."""
 
 
 class Encoder:
@@ -106,7 +96,7 @@ class Encoder:
         self.max_event_bytes: Final = max_event_bytes
         self._facts = ProcessFacts.read() if facts is None else facts
         self._fragments: dict[CallSite, _Fragments] = {}
-        self._clock = _Clock(0, "")
+        self._clock: _Clock = (0, "")
 
     def encode(
         self, created: float, call_site: CallSite, message: str, details: Details | None = None
@@ -118,60 +108,61 @@ class Encoder:
         :param details: what a plain event does not have.
         """
         try:
-            line = self._line(created, call_site, message, details)
+            microseconds = int(created * 1e6 + 0.5)
+            second, begin = self._clock
+            digits: Any = microseconds - second
+            # Nine times of ten it has six digits and needs no padding.
+            if not 100_000 <= digits < 1_000_000:  # noqa: PLR2004 - each name is a look-up
+                begin, digits = self._padded(microseconds)
+            try:
+                before, end, process, place = self._fragments[call_site]
+            except KeyError:
+                before, end, process, place = self._prepare(call_site)
+            if details is not None:
+                end = _end(process, place, details)
+            line = f"{begin}{digits}{before}{escape(message)}{end}".encode()
         except Exception:  # noqa: BLE001 - whatever is wrong with the parts, the event goes
-            line = self._line(
-                self._meaningful(created),
-                _clean_call_site(call_site),
-                text(message, None),
-                details and _clean_details(details),
-            )
+            line = self._encode_clean(created, call_site, message, details)
         return line if len(line) <= self.max_event_bytes else shorten(line, self.max_event_bytes)
 
-    def _line(
+    def _encode_clean(
         self, created: float, call_site: CallSite, message: str, details: Details | None
     ) -> bytes:
-        microseconds = round(created * 1e6)
-        zero, begin = self._clock
-        if not _SECOND <= microseconds - zero < 2 * _SECOND:
-            zero, begin = self._tick(microseconds)
-        fragments = self._fragments.get(call_site) or self._prepare(call_site)
-        end = fragments.after if details is None else _end(fragments, details)
-        digits = str(microseconds - zero)
-        return f"{begin}{digits[1:]}{fragments.before}{escape(message)}{end}".encode()
-
-    def _tick(self, microseconds: int) -> _Clock:
-        second = microseconds // _SECOND
-        moment = datetime.fromtimestamp(second, timezone.utc).isoformat()
-        self._clock = clock = _Clock((second - 1) * _SECOND, f'{{"timestamp":"{moment[:19]}.')
-        return clock
-
-    def _meaningful(self, created: float) -> float:
+        """Return the line of parts that can be of any type, at any cost."""
         try:
-            self._tick(round(created * 1e6))
+            begin, digits = self._padded(int(created * 1e6 + 0.5))
         except Exception:  # noqa: BLE001 - not a number, or no date can show it
-            return time.time()
-        return created
+            begin, digits = self._padded(time.time_ns() // 1000)
+        before, end, process, place = self._prepare(_clean_call_site(call_site))
+        if details is not None:
+            end = _end(process, place, _clean_details(details))
+        return f"{begin}{digits}{before}{escape(text(message, None))}{end}".encode()
+
+    def _padded(self, microseconds: int) -> tuple[str, str]:
+        """Return how a line of this moment begins, and its six digits below the second."""
+        second, begin = self._clock
+        if not 0 <= microseconds - second < _SECOND:
+            second = microseconds // _SECOND * _SECOND
+            moment = datetime.fromtimestamp(second // _SECOND, timezone.utc).isoformat()
+            begin = f'{{"timestamp":"{moment[:19]}.'
+            self._clock = second, begin
+        return begin, f"{microseconds - second:06d}"
 
     def _prepare(self, call_site: CallSite) -> _Fragments:
         level, level_number, logger, path, line, function, thread, process = call_site
         facts = self._facts
+        file = path and os.path.basename(path)  # noqa: PTH119 - as logging itself
         process_text = (
             f"{_text('service', facts.service)}{_text('env', facts.env)}"
             f"{_text('version', facts.version)}{_text('host', facts.host)}"
             f"{_number('pid', process)}{_text('thread', thread)}"
         )
-        place = (
-            f"{_text('file', path and os.path.basename(path))}{_number('line', line)}"
-            f"{_text('function', function)}"
+        place = f"{_text('file', file)}{_number('line', line)}{_text('function', function)}"
+        before = (
+            f'Z"{_text("level", level)},"severity_number":{severity_number(level_number)}'
+            f'{_text("logger", logger)},"message":'
         )
-        fragments = _Fragments(
-            before=f'Z"{_text("level", level)},"severity_number":{severity_number(level_number)}'
-            f'{_text("logger", logger)},"message":',
-            after=f"{process_text}{place}}}\n",
-            process=process_text,
-            place=place,
-        )
+        fragments = before, f"{process_text}{place}}}\n", process_text, place
         if len(self._fragments) >= MAX_CALL_SITES:
             self._fragments.clear()
         self._fragments[call_site] = fragments
@@ -197,10 +188,10 @@ def _number(name: str, value: int | None) -> str:
     return f',"{name}":{value:d}' if value else ""
 
 
-def _end(fragments: _Fragments, details: Details) -> str:
+def _end(process: str, place: str, details: Details) -> str:
     """Return the line from the message on, for an event with details."""
     task, trace, exception, stack_info, attributes = details
-    parts = [fragments.process, _text("task", task), fragments.place]
+    parts = [process, _text("task", task), place]
     if trace is not None:
         parts.append(f"{_text('trace_id', trace.trace_id)}{_text('span_id', trace.span_id)}")
         parts.append(f',"trace_flags":{trace.trace_flags:d}')

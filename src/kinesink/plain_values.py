@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import math
 import traceback
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 #: No cause, only experience: deeper or larger trees are accidents (an ORM object, a
@@ -34,7 +35,7 @@ TOO_MANY = "<too many values>"
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what orjson writes as a number
 
-Plain = Union[None, bool, int, float, str, list["Plain"], dict[str, "Plain"]]
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """What JSON can say."""
 
 
@@ -103,6 +104,22 @@ def _from_bytes(data: bytes) -> str:
         return base64.b64encode(data).decode()
 
 
+def _from_int(value: int) -> int | str:
+    number = int(value)
+    return number if _INT_MIN <= number <= _INT_MAX else str(number)
+
+
+#: Kinds of scalars, the first that fits counts, and what they become.
+_SCALARS: tuple[tuple[Any, Callable[[Any], Plain]], ...] = (
+    ((bool, type(None)), lambda value: value),
+    (str, _whole),
+    (int, _from_int),
+    (float, lambda value: float(value) if math.isfinite(value) else None),
+    ((bytes, bytearray, memoryview), lambda value: _from_bytes(bytes(value))),
+    ((dt.date, dt.time), lambda value: _whole(value.isoformat())),
+)
+
+
 def _pairs(value: object) -> Iterable[tuple[object, object]] | None:
     """Return the items of whatever has named parts, or None."""
     if isinstance(value, Mapping):
@@ -128,41 +145,31 @@ class _Copy:
     def of(self, value: object, depth: int) -> Plain:
         self._left -= 1
         try:
-            return self._scalar(value, depth)
+            return self._copy(value, depth)
         except Exception:  # noqa: BLE001 - any access may run the application's code
             return f"<unserializable {type_name(value)}>"
 
-    def _scalar(self, value: object, depth: int) -> Plain:
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, enum.Enum):
+    def _copy(self, value: object, depth: int) -> Plain:
+        if isinstance(value, enum.Enum):  # as orjson
             return self.of(value.value, depth)
-        if isinstance(value, str):
-            return _whole(value)
-        if isinstance(value, int):
-            number = int(value)
-            return number if _INT_MIN <= number <= _INT_MAX else str(number)
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else None
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return _from_bytes(bytes(value))
-        if isinstance(value, (datetime.date, datetime.time)):
-            return _whole(value.isoformat())
-        return self._container(value, depth)
-
-    def _container(self, value: object, depth: int) -> Plain:
+        for kinds, copy in _SCALARS:
+            if isinstance(value, kinds):
+                return copy(value)
         pairs = _pairs(value)
-        if pairs is None and not isinstance(value, (list, tuple, Set, deque)):
-            return text(value) or text(repr(value))
+        if pairs is not None:
+            return self._inside(value, depth, lambda: self.mapping(pairs, depth + 1))
+        if isinstance(value, (list, tuple, AbstractSet, deque)):
+            return self._inside(value, depth, lambda: self._array(value, depth + 1))
+        return text(value) or text(repr(value))
+
+    def _inside(self, value: object, depth: int, copy: Callable[[], Plain]) -> Plain:
         if id(value) in self._above:
             return CYCLE
         if depth >= MAX_DEPTH:
             return TOO_DEEP
         self._above.add(id(value))
         try:
-            return (
-                self._array(value, depth + 1) if pairs is None else self.mapping(pairs, depth + 1)
-            )
+            return copy()
         finally:
             self._above.discard(id(value))
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.current_span import SPANS, current_span
-from kinesink.encode import CallSite, Details
+from kinesink.encode import Details
 from kinesink.plain_values import ExceptionFields, exception_fields, text
 
-OnBug = Callable[[logging.LogRecord], None]
-"""Told of a log call that is wrong in itself, from within the ``except`` block."""
+if TYPE_CHECKING:
+    from kinesink.encode import CallSite, TraceIds
 
-Attributes = dict[Any, object]
+Attributes = dict[Any, Any]
 
 _BLANK: Final = vars(logging.LogRecord("", 0, "", 0, "", None, None))
 BLANK_SIZE: Final = len(_BLANK)
@@ -27,8 +27,8 @@ BLANK_SIZE: Final = len(_BLANK)
 #: What formatters leave on a record is no extra.
 _NO_EXTRAS: Final = frozenset(_BLANK) | {"message", "asctime"}
 
-#: From Python 3.12 on a field of each record, before a legal name for an extra.
-TASK_NAME: Final[Any] = "taskName" if "taskName" in _BLANK else None
+HAS_TASKS: Final = "taskName" in _BLANK
+"""From Python 3.12 on; before, ``taskName`` is a legal name for an extra."""
 
 
 def call_site(record: logging.LogRecord) -> CallSite:
@@ -45,43 +45,39 @@ def template(record: logging.LogRecord) -> str:
     return msg if isinstance(msg, str) else f"<{type(msg).__name__}>"
 
 
-def content(record: logging.LogRecord, on_bug: OnBug) -> tuple[str, Details | None]:
-    """Return the message, and the details of a record that has any.
+def message(record: logging.LogRecord) -> tuple[str, Attributes | None]:
+    """Return the message of a record whose message is no plain text, and its attributes.
 
-    If a template and its arguments do not match, the template is the message: the line
-    that shows the bug must not be the line that is lost.
+    A mapping's items are attributes, and its ``message`` or ``event`` is the message.
+    Anything else is its ``str()``, with whatever that raises.
     """
-    attributes = None
-    try:
-        if isinstance(record.msg, str) or not _is_mapping(record):
-            message = record.getMessage()
-        else:
-            message, attributes = _mapping(record, record.msg)
-    except Exception:  # noqa: BLE001 - the application's template, arguments and __str__
-        on_bug(record)
-        message = text(record.msg, None)
-        attributes = {"args": text(record.args)} if record.args else {}
-    fields = record.__dict__
-    if (
-        len(fields) == BLANK_SIZE
-        and attributes is None
-        and not (record.exc_info or record.exc_text or record.stack_info)
-        and fields.get(TASK_NAME) is None
-        and SPANS not in sys.modules
-    ):
-        return message, None
-    return message, _details(record, attributes)
+    if isinstance(record.msg, Mapping) and not record.args:
+        return _mapping(record, record.msg)
+    return record.getMessage(), None
 
 
-def _details(record: logging.LogRecord, attributes: Attributes | None) -> Details:
+def unformatted(record: logging.LogRecord) -> tuple[str, Attributes]:
+    """Return the template as the message, and the arguments that do not fit it.
+
+    The line that shows the bug must not be the line that is lost.
+    """
+    attributes: Attributes = {"args": text(record.args)} if record.args else {}
+    return text(record.msg, None), attributes
+
+
+def details(
+    record: logging.LogRecord, attributes: Attributes | None, span: TraceIds | None
+) -> Details:
     """Return what the record has beyond its message, with the message's own attributes."""
     # A copy, as a handler in another thread may be formatting the same record.
-    fields = dict(vars(record))
-    extras: Attributes = {
-        name: value
-        for name, value in fields.items()
-        if name not in _NO_EXTRAS and not str(name).startswith("_")
-    }
+    fields = dict(record.__dict__)
+    extras: Attributes = {}
+    if len(fields) != BLANK_SIZE:
+        extras = {
+            name: value
+            for name, value in fields.items()
+            if name not in _NO_EXTRAS and str(name)[:1] != "_"
+        }
     exception = _exception(record.exc_info) or _cached_exception(record.exc_text)
     stack_info = record.stack_info
     if attributes:
@@ -92,11 +88,8 @@ def _details(record: logging.LogRecord, attributes: Attributes | None) -> Detail
             if stack_info is None and isinstance(attributes.get("stack"), str):
                 stack_info = attributes.pop("stack")
         extras.update(attributes)
-    return Details(fields.get(TASK_NAME), current_span(), exception, stack_info, extras)
-
-
-def _is_mapping(record: logging.LogRecord) -> bool:
-    return isinstance(record.msg, Mapping) and not record.args
+    task = fields.get("taskName") if HAS_TASKS else None
+    return Details(task, span, exception, stack_info, extras)
 
 
 def _mapping(record: logging.LogRecord, msg: Mapping[Any, object]) -> tuple[str, Attributes]:
@@ -122,9 +115,11 @@ def _exception(exc_info: object) -> ExceptionFields | None:
         return exception_fields(exc_info, exc_info.__traceback__)
     if exc_info is True:
         exc_info = sys.exc_info()
-    if isinstance(exc_info, tuple) and len(exc_info) == 3 and exc_info[1] is not None:
-        return exception_fields(exc_info[1], exc_info[2])
-    return None
+    match exc_info:
+        case (_, BaseException() as error, TracebackType() | None as trace):
+            return exception_fields(error, trace)
+        case _:
+            return None
 
 
 def _cached_exception(stacktrace: str | None) -> ExceptionFields | None:

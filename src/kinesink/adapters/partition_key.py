@@ -6,14 +6,14 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final, Union
+from typing import Any, Final
 
 from kinesink.core import limits
 from kinesink.current_span import current_span
 from kinesink.errors import ConfigurationError
 from kinesink.plain_values import text
 
-PartitionKey = Union[str, Callable[[logging.LogRecord], Union[str, None]], None]
+PartitionKey = str | Callable[[logging.LogRecord], str | None] | None
 """None: keyless, the sink chooses the shard. ``"logger"``: one key per logger.
 ``"process"``: one per process. ``"trace_id"``: one per OpenTelemetry trace.
 ``"attr:user_id"``: the value of that extra. A callable: what it returns for the record."""

@@ -1,4 +1,4 @@
-"""Who logs: the application, or kinesink's own producer?
+"""Who logs: the application, or kinesink's own producer.
 
 The law: a record that the producer's own work causes is never shipped, and nothing else
 is held back. The decision is by origin, never by the name of a logger: a list of names
