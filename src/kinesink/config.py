@@ -6,13 +6,16 @@ import math
 import os
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kinesink.core import limits
 from kinesink.core.options import PipelineOptions
 from kinesink.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Backend = Literal["asyncio", "trio"]
 Protocol = Literal["json", "cbor"]
@@ -21,13 +24,14 @@ OnError = Callable[[str, str], None]
 """What ``on_error`` is called with: the kind of trouble, and one line about it."""
 
 _PREFIX = "KINESINK_"
-_STREAM_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_STREAM_NAME = re.compile(rf"[a-zA-Z0-9_.-]{{1,{limits.STREAM_NAME_MAX_CHARACTERS}}}")
 _UNITS_OF_BYTES = {
     "": 1, "B": 1,
     "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
 }  # fmt: skip
 _UNITS_OF_SECONDS = {"": 1.0, "S": 1.0, "MS": 0.001, "M": 60.0, "MIN": 60.0, "H": 3600.0}
+_WHOLE_NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|inf)\s*([a-zA-Z]*)\s*")
 
 
@@ -91,10 +95,17 @@ class Config(PipelineOptions):
             value = getattr(self, parameter)
             if not _holds(test, value):
                 raise ConfigurationError(parameter, value, allowed)
+        if self.linger >= self.time_to_live:
+            raise ConfigurationError(
+                "linger", self.linger, f"seconds, less than time_to_live={self.time_to_live}"
+            )
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str] | None = None, /, **parameters: Any
+        cls,
+        environ: Mapping[str, str] | None = None,
+        /,
+        **parameters: Any,  # noqa: ANN401 - Config checks each
     ) -> Config:
         """Return a configuration from ``KINESINK_*`` variables and ``parameters``.
 
@@ -106,11 +117,9 @@ class Config(PipelineOptions):
         """
         environ = os.environ if environ is None else environ
         names = [spec.name for spec in fields(cls)]
-        for parameter in parameters:
+        for parameter, value in parameters.items():
             if parameter not in names:
-                raise ConfigurationError(
-                    parameter, parameters[parameter], _unknown(parameter, names)
-                )
+                raise ConfigurationError(parameter, value, _unknown(parameter, names))
         values: dict[str, Any] = {
             name: environ[_PREFIX + name.upper()]
             for name in names
@@ -122,11 +131,6 @@ class Config(PipelineOptions):
                 "stream_name", None, f"name the stream, or set {_PREFIX}STREAM_NAME"
             )
         return cls(**values)
-
-
-def parameter_names() -> tuple[str, ...]:
-    """Return the name of every parameter of :class:`Config`."""
-    return tuple(spec.name for spec in fields(Config))
 
 
 def _unknown(parameter: str, names: list[str]) -> str:
@@ -145,7 +149,9 @@ def _holds(test: Callable[[Any], bool], value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    if isinstance(value, float):
+        return not math.isnan(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_count(value: object, low: int, high: float = math.inf) -> bool:
@@ -245,7 +251,7 @@ def _from_text(parameter: str, text: str) -> object:
     if parameter in _SECONDS:
         return _quantity(parameter, text, _UNITS_OF_SECONDS)
     if parameter in _COUNTS:
-        return int(text) if text.strip().isdecimal() else text
+        return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
     if parameter == "shard_rate_limit":
         return _quantity(parameter, text, {"": 1})
     if parameter in {"verify", "fail_if_throttled"}:

@@ -11,9 +11,14 @@ class ConfigurationError(KinesinkError, ValueError):
     """A parameter has a value that cannot work; raised at construction."""
 
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
-        super().__init__(f"{parameter}={value!r} cannot be used: {allowed}")
+        super().__init__(parameter, value, allowed)
         #: The name of the parameter.
         self.parameter = parameter
+        self._value = value
+        self._allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.parameter}={self._value!r} cannot be used: {self._allowed}"
 
 
 class InvalidRecordError(KinesinkError, ValueError):

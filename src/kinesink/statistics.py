@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kinesink.core.records import DropReason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Statistics:
     """Totals since the start, except where a field says that it is the state of now.
 
@@ -53,6 +53,9 @@ class Statistics:
     def lost(self) -> int:
         """Events dropped, for whatever reason."""
         return sum(self.dropped.values())
+
+    def __repr__(self) -> str:
+        return f"<Statistics {self}>"
 
     def __str__(self) -> str:
         """Return the account as one sentence."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from hashlib import md5
 from typing import Final, NamedTuple, TypeVar
 
-from kinesink.core.limits import MAX_HASH_KEY
+from kinesink.core.limits import MAX_HASH_KEY, MAX_HASH_KEY_DIGITS
 
 _Entry = TypeVar("_Entry")
 
@@ -35,6 +35,9 @@ _EXPLICIT_HASH_KEY_INDEX: Final = 2
 _DATA: Final = 3
 _VARINT_MAX_BYTES: Final = 10
 
+#: Set in every byte of a varint but the last.
+_MORE: Final = 0x80
+
 
 class SubRecord(NamedTuple):
     """One user record inside an aggregated record."""
@@ -51,8 +54,8 @@ class MalformedAggregateError(ValueError):
 def varint(value: int) -> bytes:
     """Encode a non-negative integer as protobuf's base-128 varint."""
     out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
+    while value >= _MORE:
+        out.append(value & 0x7F | _MORE)
         value >>= 7
     out.append(value)
     return bytes(out)
@@ -239,7 +242,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
     value = 0
     for shift, byte in enumerate(data[position : position + _VARINT_MAX_BYTES]):
         value |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+        if byte < _MORE:
             return value, position + shift + 1
     msg = "a varint is cut off or longer than ten bytes"
     raise MalformedAggregateError(msg)
@@ -262,7 +265,7 @@ def _text(value: int | bytes) -> str:
 
 def _hash_key(value: int | bytes) -> int:
     text = _bytes(value)
-    if not text.isdigit() or len(text) > len(str(MAX_HASH_KEY)) or int(text) > MAX_HASH_KEY:
+    if not text.isdigit() or len(text) > MAX_HASH_KEY_DIGITS or int(text) > MAX_HASH_KEY:
         msg = f"explicit hash key {text[:64]!r} is not a decimal below 2**128"
         raise MalformedAggregateError(msg)
     return int(text)

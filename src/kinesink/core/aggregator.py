@@ -18,12 +18,16 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from kinesink.core.aggregated_record import AggregateTables
-from kinesink.core.entry import HEADERS, KEYLESS_BASE_BYTES, Entry, raw_entry
+from kinesink.core.entry import (
+    HEADERS,
+    KEYLESS_BASE_BYTES,
+    Entry,
+    effective_hash_key,
+    raw_entry,
+)
 from kinesink.core.records import Chunk, UserRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, ShardId
 
@@ -42,21 +46,20 @@ class Sharing(Enum):
 class _OpenAggregate:
     """Keyed user records of one group, and the exact size of what they will become."""
 
-    __slots__ = ("predicted", "records", "tables")
+    __slots__ = ("limit", "predicted", "records", "tables")
 
-    def __init__(self, predicted: ShardId | None) -> None:
+    def __init__(self, predicted: ShardId | None, limit: int) -> None:
         self.predicted = predicted
+        #: Bytes the aggregated record may have.
+        self.limit = limit
         self.records: list[UserRecord] = []
         self.tables = AggregateTables()
 
     def close(self) -> Entry:
         if len(self.records) == 1:
             return raw_entry(self.records[0], self.predicted)
-        # The outer partition key is the first record's, and counts for the request.
         size = self.tables.size + len((self.records[0].partition_key or "").encode())
-        return Entry(
-            list(self.records), size=size, predicted=self.predicted, tables=self.tables
-        )
+        return Entry(list(self.records), size=size, predicted=self.predicted, tables=self.tables)
 
 
 class Aggregator:
@@ -88,8 +91,7 @@ class Aggregator:
 
     def add_keyless(self, content: Content) -> list[bytes]:
         """Add keyless events; return those that exceed the record limit of the stream."""
-        if content.arrival + self._linger < self.deadline:
-            self.deadline = content.arrival + self._linger
+        self.deadline = min(self.deadline, content.arrival + self._linger)
         if isinstance(content, UserRecord):
             self._make_room(len(content.data))
             self._keyless.append(content)
@@ -103,20 +105,18 @@ class Aggregator:
         if self._events_limit() == 1:
             self._close(raw_entry(record, predicted))
             return
-        group = record.hash_key if predicted is None else predicted
-        if group is None:
-            msg = "a keyed user record has no hash key"
-            raise ValueError(msg)
-        limit = self._size_limit()
+        group = effective_hash_key(record) if predicted is None else predicted
         open_aggregate = self._keyed.get(group)
-        if open_aggregate is not None:
-            outer_key = open_aggregate.records[0].partition_key or ""
-            grown = open_aggregate.tables.size_with(key, explicit, size) + len(outer_key.encode())
-            if grown > limit or len(open_aggregate.records) >= self._max_events:
-                self._close(self._keyed.pop(group).close())
-                open_aggregate = None
+        if open_aggregate is not None and (
+            open_aggregate.tables.size_with(key, explicit, size) > open_aggregate.limit
+            or len(open_aggregate.records) >= self._max_events
+        ):
+            self._close(self._keyed.pop(group).close())
+            open_aggregate = None
         if open_aggregate is None:
-            open_aggregate = _OpenAggregate(predicted)
+            # The outer partition key is the first record's, and counts for the record.
+            limit = min(self._max_bytes, self.record_max_bytes - len(key.encode()))
+            open_aggregate = _OpenAggregate(predicted, limit)
             if open_aggregate.tables.size_with(key, explicit, size) > limit:
                 self._close(raw_entry(record, predicted))
                 return
@@ -160,14 +160,10 @@ class Aggregator:
         self._closed_bytes = 0
         return closed
 
-    def dissolve(self) -> Iterator[Content]:
-        """Yield everything in the window and empty it, to be routed again."""
-        self._close_all()
-        closed, self._closed = self._closed, []
-        self._closed_bytes = 0
-        self.deadline = math.inf
-        for entry in closed:
-            yield from entry.contents
+    def dissolve(self) -> list[Content]:
+        """Return everything in the window and empty it, to be routed again."""
+        self.deadline = -math.inf
+        return [content for entry in self.take(-math.inf) for content in entry.contents]
 
     def _add_chunk(self, chunk: Chunk) -> list[bytes]:
         """Fill open aggregated records from the chunk; the loop is the hot path."""
@@ -192,9 +188,7 @@ class Aggregator:
         self._keep(data[start:], arrival, epoch, size, events)
         return too_large
 
-    def _keep(
-        self, data: list[bytes], arrival: float, epoch: int, size: int, events: int
-    ) -> None:
+    def _keep(self, data: list[bytes], arrival: float, epoch: int, size: int, events: int) -> None:
         if data:
             self._keyless.append(Chunk(data, arrival, epoch))
         self._keyless_size, self._keyless_events = size, events

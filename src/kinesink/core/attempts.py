@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kinesink.core.effects import Delivered, Dropped, Effect
+from kinesink.core.effects import Delivered, Dropped
 from kinesink.core.records import (
     ATTEMPTS_KEPT,
     Attempt,
     DropReason,
-    EntryResult,
-    Failure,
     RecordResult,
     UserRecord,
 )
@@ -22,8 +20,9 @@ from kinesink.core.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
-    from kinesink.core.records import Content
+    from kinesink.core.records import Content, EntryResult, Failure
 
 
 class AttemptLog:
@@ -73,8 +72,9 @@ class AttemptLog:
                 unwatched.append(content)
                 continue
             if reason is DropReason.EXPIRED:
-                expiry = Attempt(at, 0.0, success=False, error_code="Expired", error_message=error)
-                content.attempts.append(expiry)
+                _remember(content, Attempt(
+                    at, 0.0, success=False, error_code="Expired", error_message=error,
+                ))  # fmt: skip
             result = RecordResult(
                 success=False, shard_id=None, sequence_number=None,
                 attempts=tuple(content.attempts), reason=reason, error=error,
@@ -86,8 +86,12 @@ class AttemptLog:
 
 def _append(entry: Entry, attempt: Attempt) -> None:
     for record in _waited_for(entry.contents):
-        record.attempts.append(attempt)
-        del record.attempts[:-ATTEMPTS_KEPT]
+        _remember(record, attempt)
+
+
+def _remember(record: UserRecord, attempt: Attempt) -> None:
+    record.attempts.append(attempt)
+    del record.attempts[:-ATTEMPTS_KEPT]
 
 
 def _waited_for(contents: Iterable[Content]) -> list[UserRecord]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kinesink.core.options import PipelineOptions
     from kinesink.core.rate_limiter import RateLimiter, ShardPace
     from kinesink.core.records import PutRecordsEntry, ShardId
+    from kinesink.core.retry_policy import Kind
 
 
 class PutRecordsRequest:
@@ -31,8 +32,8 @@ class PutRecordsRequest:
         self.size = sum(len(slot.data) + len(slot.partition_key.encode()) for slot in wire)
         #: When it was sent, in seconds on the monotonic clock.
         self.sent_at = 0.0
-        #: Whether it was already sent again at once.
-        self.resent = False
+        #: The failure for which it was sent again at once; None if it was not.
+        self.resent: Kind | None = None
 
     @property
     def oldest(self) -> float:
@@ -70,10 +71,6 @@ class _Draft:
         """Tell whether the shard may have another entry of ``size`` bytes."""
         share = self._shares.get(shard_id, 0) if shard_id is not None else 0
         return share == 0 or share + size <= self._max_share
-
-    def crowded(self, size: int) -> frozenset[ShardId]:
-        """Return the shards that must not get another entry of ``size`` bytes."""
-        return frozenset(s for s, share in self._shares.items() if share + size > self._max_share)
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -114,9 +111,7 @@ class Collector:
         for pace, wait in looked_at:
             limiter.put_back(pace, now, wait)
 
-    def _take_from(
-        self, pace: ShardPace, limiter: RateLimiter, draft: _Draft, now: float
-    ) -> float:
+    def _take_from(self, pace: ShardPace, limiter: RateLimiter, draft: _Draft, now: float) -> float:
         """Move entries of one shard into the draft; return the wait of the next one."""
         while pace.queue:
             size = pace.queue[0].size
@@ -130,12 +125,12 @@ class Collector:
         return 0.0
 
     def _take_keyless(self, limiter: RateLimiter, draft: _Draft, now: float) -> None:
-        while limiter.keyless and not draft.full and limiter.keyless_wait(now) <= 0:
+        while limiter.keyless and not draft.full and limiter.keyless_at <= now:
             entry = limiter.keyless[0]
             if not draft.has_room(entry.size):
                 return
             if limiter.has_shards:
-                placement = limiter.place_keyless(entry.size, now, draft.crowded(entry.size))
+                placement = limiter.place_keyless(entry.size, now, draft.grants)
                 if placement is None:
                     return
                 placement.pace.spend(entry.size)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from kinesink.core.aggregated_record import (
     ENVELOPE_BYTES,
-    AggregateTables,
     HeaderCache,
     one_key_tables,
     seal,
@@ -23,6 +22,7 @@ from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink.core.aggregated_record import AggregateTables
     from kinesink.core.records import Content, ShardId
 
 #: Keys of keyless events. One character each, so that they cost next to nothing;
@@ -89,10 +89,10 @@ class Entry:
         self.low = 0
         self.high = 0
         if not self.keyless:
-            hash_keys = [content.hash_key for content in self.user_records()]
-            self.outer_hash_key = hash_keys[0] or 0
-            self.low = min(hash_key or 0 for hash_key in hash_keys)
-            self.high = max(hash_key or 0 for hash_key in hash_keys)
+            hash_keys = [effective_hash_key(record) for record in self.user_records()]
+            self.outer_hash_key = hash_keys[0]
+            self.low = min(hash_keys)
+            self.high = max(hash_keys)
 
     @property
     def aggregated(self) -> bool:
@@ -104,11 +104,6 @@ class Entry:
         """Whether none of its events has a key."""
         first = self.contents[0]
         return isinstance(first, Chunk) or first.partition_key is None
-
-    @property
-    def data_bytes(self) -> int:
-        """The data of its events, in bytes."""
-        return sum(map(len, self.data()))
 
     def user_records(self) -> Iterator[UserRecord]:
         """Yield the contents that are user records of their own."""
@@ -138,10 +133,8 @@ class Entry:
             return self._encode_keyless(KEYLESS_PARTITION_KEYS[turn % len(KEYLESS_PARTITION_KEYS)])
         first = next(self.user_records())
         key = first.partition_key or ""
-        if self.tables is not None and self.aggregated:
-            return PutRecordsEntry(
-                self.tables.encode(self.data()), key, str(self.outer_hash_key)
-            )
+        if self.tables is not None:
+            return PutRecordsEntry(self.tables.encode(self.data()), key, str(self.outer_hash_key))
         explicit = first.explicit_hash_key
         return PutRecordsEntry(first.data, key, None if explicit is None else str(explicit))
 
@@ -159,15 +152,17 @@ class Entry:
 
 
 def effective_hash_key(record: UserRecord) -> int:
-    """Return the hash key Kinesis routes a keyed record by."""
-    if record.explicit_hash_key is not None:
-        return record.explicit_hash_key
-    return hash_key_of(record.partition_key or "")
+    """Return the hash key Kinesis routes a keyed record by, and keep it in the record."""
+    hash_key = record.hash_key
+    if hash_key is None:
+        hash_key = record.explicit_hash_key
+        if hash_key is None:
+            hash_key = hash_key_of(record.partition_key or "")
+        record.hash_key = hash_key
+    return hash_key
 
 
 def raw_entry(record: UserRecord, predicted: ShardId | None) -> Entry:
     """Return an entry that carries one keyed record as it is."""
     size = len(record.data) + len((record.partition_key or "").encode())
     return Entry([record], size=size, predicted=predicted)
-
-

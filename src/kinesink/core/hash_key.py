@@ -8,9 +8,16 @@ big-endian; an explicit hash key overrides it
 from __future__ import annotations
 
 from hashlib import md5
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from kinesink.core.limits import MAX_HASH_KEY, PARTITION_KEY_MAX_CHARACTERS
+from kinesink.core.limits import (
+    MAX_HASH_KEY,
+    MAX_HASH_KEY_DIGITS,
+    PARTITION_KEY_MAX_CHARACTERS,
+)
+
+#: An error shows this much of a value that is no hash key.
+_SHOWN_CHARACTERS: Final = 64
 
 
 class HashKeyRange(NamedTuple):
@@ -43,7 +50,7 @@ def hash_key_of(partition_key: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def parse_explicit_hash_key(value: int | str) -> int:
+def parse_explicit_hash_key(value: object) -> int:
     """Return the explicit hash key that ``value`` stands for.
 
     Text must be the canonical decimal form that the service accepts
@@ -57,7 +64,7 @@ def parse_explicit_hash_key(value: int | str) -> int:
         raise TypeError(msg)
     if isinstance(value, str):
         canonical = value.isascii() and value.isdigit() and (value == "0" or value[0] != "0")
-        if not canonical or len(value) > len(str(MAX_HASH_KEY)):
+        if not canonical or len(value) > MAX_HASH_KEY_DIGITS:
             raise _not_a_hash_key(value)
         value = int(value)
     if not 0 <= value <= MAX_HASH_KEY:
@@ -65,7 +72,7 @@ def parse_explicit_hash_key(value: int | str) -> int:
     return value
 
 
-def check_partition_key(value: str) -> str:
+def check_partition_key(value: object) -> str:
     """Return ``value`` if Kinesis accepts it as a partition key.
 
     :raises TypeError: if it is not text.
@@ -89,8 +96,12 @@ def check_partition_key(value: str) -> str:
     return value
 
 
-def _not_a_hash_key(value: object) -> ValueError:
+def _not_a_hash_key(value: int | str) -> ValueError:
+    # Hexadecimal, because Python refuses to write thousands of decimal digits.
+    shown = repr(value) if isinstance(value, str) else f"{value:#x}"
+    if len(shown) > _SHOWN_CHARACTERS:
+        shown = f"{shown[:_SHOWN_CHARACTERS]}..."
     return ValueError(
-        f"explicit_hash_key {value!r} is not a decimal integer from 0 to 2**128 - 1 "
+        f"explicit_hash_key {shown} is not a decimal integer from 0 to 2**128 - 1 "
         "without sign or leading zeros"
     )

@@ -42,6 +42,8 @@ class Ledger:
         """Count a content in, and mark it with the current epoch."""
         events = len(content)
         content.epoch = self.epoch
+        if not events:
+            return
         self.accepted += events
         self.pending += events
         self.pending_bytes += data_bytes(content)
@@ -51,8 +53,7 @@ class Ledger:
         """Count the events of an entry as delivered."""
         for content in entry.contents:
             self.delivered += len(content)
-            self.delivered_bytes += data_bytes(content)
-            self._ended(content)
+            self.delivered_bytes += self._ended(content)
 
     def gave_up(self, contents: Iterable[Content], reason: DropReason) -> None:
         """Count contents as dropped."""
@@ -74,15 +75,17 @@ class Ledger:
         """Tell whether everything of ``epoch`` and before has ended."""
         return not self._pending_by_epoch or min(self._pending_by_epoch) > epoch
 
-    def _ended(self, content: Content) -> None:
-        events = len(content)
+    def _ended(self, content: Content) -> int:
+        """Count a content out; return its data in bytes."""
+        events, size = len(content), data_bytes(content)
         self.pending -= events
-        self.pending_bytes -= data_bytes(content)
+        self.pending_bytes -= size
         left = self._pending_by_epoch[content.epoch] - events
         if left:
             self._pending_by_epoch[content.epoch] = left
         else:
             del self._pending_by_epoch[content.epoch]
+        return size
 
 
 def data_bytes(content: Content) -> int:

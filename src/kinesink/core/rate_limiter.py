@@ -1,8 +1,9 @@
 """When an entry may go, per shard: token buckets whose rate follows the throttles.
 
-Law: over any window of W seconds a shard sees at most one bucket plus rate times
-W, in records and in bytes; an entry larger than a bucket waits until the bucket is
-full and then goes into debt. Neither flush nor shutdown is an exception.
+Law: over any window of W seconds a shard sees at most one bucket plus rate times W,
+in records and in bytes, the rate being the highest of the window; an entry larger
+than a bucket waits until the bucket is full and then goes into debt. Neither flush
+nor shutdown is an exception.
 
 A fleet shares the shards, so no fixed share is right: the rate of each shard starts
 small, grows while it is what holds entries back, and is cut by a throttle.
@@ -19,7 +20,7 @@ from kinesink.core.limits import SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECON
 from kinesink.core.retry_policy import ENTRY_BACKOFF, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kinesink.core.entry import Entry
     from kinesink.core.options import PipelineOptions
@@ -43,17 +44,18 @@ _BUCKET_SECONDS: Final = 1.0
 #: each process of a fleet burst at once.
 _START_SECONDS: Final = 0.1
 
-#: Waits below this many seconds are rounding errors of the token arithmetic.
-_ROUNDING: Final = 1e-9
+#: Waits below this many seconds are rounding errors of the token arithmetic, or too
+#: short to move a clock that has run for months.
+_ROUNDING: Final = 1e-6
 
 
 class ShardPace:
     """The pace of one shard: its buckets, its rate and the keyed entries that wait."""
 
     __slots__ = (
-        "_ceiling", "_cut_at", "_throttled_once", "_updated_at", "_wanted",
-        "blocked_until", "byte_tokens", "queue", "rate", "record_tokens", "scheduled",
-        "shard_id", "throttles",
+        "_ceiling", "_cut_at", "_throttled_at", "_updated_at", "blocked_until",
+        "byte_tokens", "due_at", "queue", "rate", "record_tokens", "shard_id", "throttles",
+        "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -67,16 +69,17 @@ class ShardPace:
         self.byte_tokens = max(first_bytes, self._bytes_per_second * _START_SECONDS)
         #: Entries of this shard, first in line on the left.
         self.queue: deque[Entry] = deque()
-        #: Whether the limiter's schedule holds this pace.
-        self.scheduled = False
+        #: When the limiter looks at the queue next.
+        self.due_at = math.inf
         #: Backoff after a throttle, in seconds on the monotonic clock.
         self.blocked_until = -math.inf
         #: Throttles in a row.
         self.throttles = 0
-        self._throttled_once = False
+        #: Whether the last entry looked at was held back for want of tokens.
+        self.wanted = False
+        self._throttled_at = -math.inf
         self._cut_at = -math.inf
         self._updated_at = now
-        self._wanted = False
 
     @property
     def _records_per_second(self) -> float:
@@ -86,24 +89,24 @@ class ShardPace:
     def _bytes_per_second(self) -> float:
         return self.rate * SHARD_BYTES_PER_SECOND
 
+    @property
+    def _byte_bucket(self) -> float:
+        return self._bytes_per_second * _BUCKET_SECONDS
+
     def wait(self, size: int, now: float) -> float:
         """Return how long an entry of ``size`` bytes must wait, in seconds; 0 to go."""
-        if math.isinf(self.rate):
-            return max(0.0, self.blocked_until - now)
-        self._refill(now)
-        byte_bucket = self._bytes_per_second * _BUCKET_SECONDS
-        record_bucket = max(1.0, self._records_per_second * _BUCKET_SECONDS)
-        short_of_bytes = min(size, byte_bucket) - self.byte_tokens
-        short_of_records = min(1.0, record_bucket) - self.record_tokens
-        wait = max(
-            short_of_bytes / self._bytes_per_second,
-            short_of_records / self._records_per_second,
-        )
-        if wait > _ROUNDING:
-            self._wanted = True
-        else:
-            wait = 0.0
-        return max(wait, self.blocked_until - now)
+        wait = self.blocked_until - now
+        if not math.isinf(self.rate):
+            self._refill(now)
+            short_of_bytes = min(size, self._byte_bucket) - self.byte_tokens
+            short_of_records = 1.0 - self.record_tokens
+            for_tokens = max(
+                short_of_bytes / self._bytes_per_second,
+                short_of_records / self._records_per_second,
+            )
+            self.wanted = for_tokens > _ROUNDING
+            wait = max(wait, for_tokens)
+        return wait if wait > _ROUNDING else 0.0
 
     def spend(self, size: int) -> None:
         """Take the tokens of one entry; the buckets may go into debt."""
@@ -111,42 +114,40 @@ class ShardPace:
         self.record_tokens -= 1
 
     def throttled(self, sent_at: float, now: float, jitter: float) -> None:
-        """Cut the rate and back off, counting only what was sent after the last cut."""
-        if sent_at <= self._cut_at:
+        """Back off and cut the rate, counting only what was sent after the last throttle."""
+        if sent_at <= self._throttled_at:
             return
+        self._throttled_at = now
         self.throttles += 1
         self.blocked_until = now + ENTRY_BACKOFF[Kind.THROTTLED].delay(self.throttles, jitter)
         if now - self._cut_at >= _CUT_INTERVAL and not math.isinf(self.rate):
             self._refill(now)
             self.rate = max(self.rate * _CUT, min(_FLOOR_RATE, self._ceiling))
-        self._cut_at = now
-        self._throttled_once = True
+            self._cut_at = now
 
     def taken(self, sent_at: float) -> None:
         """Take note that Kinesis accepted an entry."""
-        if sent_at > self._cut_at:
+        if sent_at > self._throttled_at:
             self.throttles = 0
 
     def _refill(self, now: float) -> None:
-        elapsed = max(0.0, now - self._updated_at)
+        elapsed = now - self._updated_at
         self._updated_at = now
-        if self._wanted:
-            self._grow(min(elapsed, 1.0))
-        self._wanted = False
         self.byte_tokens = min(
-            self.byte_tokens + elapsed * self._bytes_per_second,
-            self._bytes_per_second * _BUCKET_SECONDS,
+            self.byte_tokens + elapsed * self._bytes_per_second, self._byte_bucket
         )
         self.record_tokens = min(
             self.record_tokens + elapsed * self._records_per_second,
             max(1.0, self._records_per_second * _BUCKET_SECONDS),
         )
+        if self.wanted:
+            self._grow(min(elapsed, 1.0))
 
     def _grow(self, elapsed: float) -> None:
-        if self._throttled_once:
-            grown = self.rate + _GROWTH_PER_SECOND * elapsed
-        else:
+        if math.isinf(self._cut_at):
             grown = self.rate * _GROWTH_BEFORE_FIRST_THROTTLE**elapsed
+        else:
+            grown = self.rate + _GROWTH_PER_SECOND * elapsed
         self.rate = min(self._ceiling, grown)
 
 
@@ -182,7 +183,7 @@ class RateLimiter:
         self._serial = 0
         #: Keyless entries, first in line on the left.
         self.keyless: deque[Entry] = deque()
-        self._keyless_at = -math.inf
+        self._look_at_keyless = -math.inf
         self._shards: Sequence[Shard] = ()
         self._next_shard = 0
         #: Entries that wait.
@@ -191,8 +192,8 @@ class RateLimiter:
     def use_shards(self, shards: Sequence[Shard]) -> None:
         """Place keyless entries on ``shards`` from now on; none means anywhere."""
         self._shards = shards
-        self._next_shard = self._next_shard % len(shards) if shards else 0
-        self._keyless_at = -math.inf
+        self._next_shard %= max(1, len(shards))
+        self._look_at_keyless = -math.inf
 
     def pace_of(self, shard_id: ShardId | None, now: float) -> ShardPace:
         """Return the pace of a shard, making it at first sight."""
@@ -210,11 +211,13 @@ class RateLimiter:
         self.waiting += 1
         if entry.keyless:
             queue = self.keyless
-            self._keyless_at = -math.inf if first else self._keyless_at
+            if first:
+                self._look_at_keyless = -math.inf
         else:
             pace = self.pace_of(entry.predicted, now)
             queue = pace.queue
-            self._schedule_at(pace, now)
+            if first or not queue:
+                self._schedule_at(pace, now)
         if first:
             queue.appendleft(entry)
         else:
@@ -223,49 +226,61 @@ class RateLimiter:
     def ready_paces(self, now: float) -> Iterator[ShardPace]:
         """Yield the paces whose entries may be due; each is off the schedule then."""
         while self._schedule and self._schedule[0][0] <= now:
-            pace = heappop(self._schedule)[2]
-            pace.scheduled = False
-            if pace.queue:
-                yield pace
+            due_at, _, pace = heappop(self._schedule)
+            if due_at == pace.due_at:
+                pace.due_at = math.inf
+                if pace.queue:
+                    yield pace
 
     def put_back(self, pace: ShardPace, now: float, wait: float) -> None:
         """Look at a pace again after ``wait`` seconds, on the beat; 0 is at once."""
         if pace.queue:
-            self._schedule_at(pace, now + (self._on_the_beat(wait) if wait else 0.0))
+            self._schedule_at(pace, self._on_the_beat(now + wait) if wait else now)
 
-    def place_keyless(self, size: int, now: float, crowded: frozenset[ShardId]) -> Placement | None:
+    def place_keyless(
+        self, size: int, now: float, grants: Callable[[ShardId, int], bool]
+    ) -> Placement | None:
         """Return the best shard for a keyless entry now, or None if it must wait.
 
         Of the next few shards in turn it is the one with the most room that is
         neither throttled nor in use by waiting keyed entries.
 
-        :param crowded: shards that have had their share of the request.
+        :param grants: tells whether the request has room for ``size`` bytes more of a
+            shard; always, while it is empty.
         """
         count = len(self._shards)
-        best: tuple[float, int] | None = None
-        shortest_wait = math.inf
+        best: ShardPace | None = None
+        best_position = 0
+        held_back: list[ShardPace] = []
+        next_look = math.inf
         for turn in range(min(count, _CANDIDATES)):
             position = (self._next_shard + turn) % count
-            pace = self.pace_of(self._shards[position].shard_id, now)
-            wait = pace.wait(size, now)
-            shortest_wait = min(shortest_wait, wait)
-            if wait > 0 or pace.queue or pace.shard_id in crowded:
-                continue
-            if best is None or pace.byte_tokens > best[0]:
-                best = (pace.byte_tokens, position)
+            shard_id = self._shards[position].shard_id
+            pace = self.pace_of(shard_id, now)
+            possible_at = pace.due_at if pace.queue else now + pace.wait(size, now)
+            if possible_at > now:
+                held_back.append(pace)
+                next_look = min(next_look, possible_at)
+            elif pace.queue or not grants(shard_id, size):
+                next_look = now
+            elif best is None or pace.byte_tokens > best.byte_tokens:
+                best, best_position = pace, position
         if best is None:
             self._next_shard = (self._next_shard + _CANDIDATES) % count
-            if shortest_wait > 0:
-                self._keyless_at = now + self._on_the_beat(shortest_wait)
+            if next_look > now:
+                self._look_at_keyless = self._on_the_beat(next_look)
             return None
-        self._next_shard = (best[1] + 1) % count
-        shard = self._shards[best[1]]
-        return Placement(self.pace_of(shard.shard_id, now), shard.range.midpoint)
+        for pace in held_back:
+            if not pace.queue:
+                # Nothing waits for its tokens, so its rate has no reason to grow.
+                pace.wanted = False
+        self._next_shard = (best_position + 1) % count
+        return Placement(best, self._shards[best_position].range.midpoint)
 
-    def keyless_wait(self, now: float) -> float:
-        """Return how long keyless entries must wait before the next look, in seconds."""
-        wait = self._keyless_at if self._shards else self._anywhere.blocked_until
-        return max(0.0, wait - now)
+    @property
+    def keyless_at(self) -> float:
+        """When to look at the keyless entries next."""
+        return self._look_at_keyless if self._shards else self._anywhere.blocked_until
 
     @property
     def has_shards(self) -> bool:
@@ -323,14 +338,12 @@ class RateLimiter:
 
     def oldest(self) -> float:
         """Return the arrival of the oldest event that waits; infinite without any."""
-        return min(
-            (entry.oldest for queue in self._queues() for entry in queue), default=math.inf
-        )
+        return min((entry.oldest for queue in self._queues() for entry in queue), default=math.inf)
 
     def deadline(self, now: float) -> float:
         """Return when the next entry may go."""
         scheduled = self._schedule[0][0] if self._schedule else math.inf
-        keyless = now + self.keyless_wait(now) if self.keyless else math.inf
+        keyless = max(now, self.keyless_at) if self.keyless else math.inf
         return min(scheduled, keyless)
 
     def _queues(self) -> Iterator[deque[Entry]]:
@@ -340,10 +353,10 @@ class RateLimiter:
             yield pace.queue
 
     def _schedule_at(self, pace: ShardPace, at: float) -> None:
-        if not pace.scheduled:
-            pace.scheduled = True
+        if at < pace.due_at:
+            pace.due_at = at
             self._serial += 1
             heappush(self._schedule, (at, self._serial, pace))
 
-    def _on_the_beat(self, wait: float) -> float:
-        return max(wait, self._beat)
+    def _on_the_beat(self, at: float) -> float:
+        return max(at, math.ceil(at / self._beat) * self._beat) if self._beat else at

@@ -125,7 +125,7 @@ class UserRecord:
         self.explicit_hash_key = explicit_hash_key
         self.ticket = ticket
         self.epoch = epoch
-        #: The effective hash key; the router fills it in for keyed records.
+        #: The effective hash key of a keyed record, once it was computed.
         self.hash_key: int | None = None
         self.attempts: list[Attempt] = []
 
@@ -207,5 +207,3 @@ class StreamSummary:
     """``CREATING``, ``ACTIVE``, ``UPDATING`` or ``DELETING``."""
     created: float | None = None
     """When the stream was created, in seconds since the epoch."""
-
-

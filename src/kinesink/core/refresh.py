@@ -49,7 +49,8 @@ class Refresh:
     def need(self, seen_at: float, now: float, *, after: float = 0.0) -> None:
         """Take evidence, dated ``seen_at``, that the newest answer is out of date.
 
-        Evidence from before the newest answer's question proves nothing about it.
+        Evidence from before the newest answer's question proves nothing about it, and
+        none makes a failing question more frequent.
 
         :param after: shortest wait before the question, in seconds.
         """

@@ -78,6 +78,9 @@ _BAD_ENTRY_CODES: Final = frozenset({
     "InvalidArgumentException", "ValidationException", "SerializationException", "HTTP 413",
 })  # fmt: skip
 
+#: Of these the answer to one entry may speak; the rest is about requests as a whole.
+_BAD_DATA_CODES: Final = frozenset({"InvalidArgumentException", "ValidationException"})
+
 _CLOCK_CODES: Final = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _CLOCK_TEXT: Final = re.compile(r"Signature (expired|not yet current)")
 
@@ -115,7 +118,7 @@ def classify_entry(code: str) -> Kind:
     """Return what the failure of one entry of an answered call is."""
     if code in THROTTLE_CODES:
         return Kind.THROTTLED
-    if code in _BAD_ENTRY_CODES:
+    if code in _BAD_DATA_CODES:
         return Kind.BAD_ENTRY
     return Kind.TRANSIENT
 
@@ -179,15 +182,14 @@ def request_delay(
 
 #: What to do about a failure, said to the operator: first match wins.
 _ADVICE: Final = (
-    (frozenset({NO_CREDENTIALS}), "give the process AWS credentials (environment, profile, "
-     "container or instance role)"),
+    (frozenset({NO_CREDENTIALS}),
+     "give the process AWS credentials (environment, profile, container or instance role)"),
     (frozenset({NO_REGION}), "set region_name, AWS_REGION or AWS_DEFAULT_REGION"),
     (frozenset({INVALID_ENDPOINT}), "check endpoint_url and the region"),
     (frozenset({CREDENTIALS_FAILED}) | CREDENTIAL_CODES, "check the credentials and the role"),
     (frozenset({"ResourceNotFoundException"}), "check the stream's name, region and account"),
     (frozenset({"AccessDeniedException", "AccessDenied", "NotAuthorized"}),
-     "allow kinesis:PutRecords, kinesis:ListShards and kinesis:DescribeStreamSummary "
-     "on the stream"),
+     "allow kinesis:PutRecords, :ListShards and :DescribeStreamSummary on the stream"),
     (frozenset({CONNECT_ERROR, READ_TIMEOUT}), "check the network, the endpoint and the proxy"),
     (_CLOCK_CODES, "set the machine's clock"),
     (frozenset(c for c in _PERMANENT_CODES if c.startswith("KMS")),

@@ -102,16 +102,19 @@ class ShardMap:
     ) -> dict[ShardId, HashKeyRange]:
         """Take a listing of the open shards; return those that are gone, and their ranges.
 
-        A listing that does not cover all hash keys replaces nothing but the absence
-        of a map, and is read again in a second.
+        A listing that does not cover all hash keys replaces no map that does, and is
+        read again soon. Thrown away, it counts as a failed one: the map that goes on
+        serving is no newer for it.
         """
+        self.purge(now)
         ordered = sorted(descriptions, key=lambda shard: (shard.end, shard.start))
         whole = _covers_everything(ordered)
+        if not whole and (self.whole or not ordered):
+            self.refresh.failed(now, jitter)
+            return {}
         self.refresh.answered(now, jitter)
         if not whole:
             self.refresh.due_at = min(self.refresh.due_at, now + _RACED_RESHARD_DELAY)
-        if not whole and (self.whole or not ordered):
-            return {}
         return self._replace(ordered, now, whole=whole)
 
     def purge(self, now: float) -> None:
@@ -140,7 +143,6 @@ class ShardMap:
         ranges = {shard.shard_id: HashKeyRange(shard.start, shard.end) for shard in ordered}
         # A shard id with another range belongs to a stream that was created anew.
         gone = {s: r for s, r in self._ranges.items() if ranges.get(s) != r}
-        self.purge(now)
         for shard_id, hash_keys in gone.items():
             if shard_id not in ranges:
                 self._closed[shard_id] = (hash_keys, now)
@@ -162,4 +164,3 @@ def _covers_everything(ordered: Sequence[ShardDescription]) -> bool:
             return False
         expected = shard.end + 1
     return expected == MAX_HASH_KEY + 1
-

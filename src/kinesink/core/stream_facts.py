@@ -86,7 +86,12 @@ class StreamFacts:
         """Take note of a record outside the range of the shard that took it.
 
         Ranges never change, so a fresh map and such a placement leave one
-        explanation. The service is asked as well, and its word then counts.
+        explanation. The service is asked as well, and its word then counts; what it
+        has said since then counts already.
+
+        :param seen_at: when the record was sent.
         """
+        if seen_at < self.refresh.answered_at:
+            return
         self._proven_auto = True
         self.refresh.need(seen_at, now)

@@ -71,49 +71,42 @@ def judge(
     """
     if not result.success:
         return _FAILURES[classify_entry(result.error_code or "")]
-    return _placed(entry, result, sent_at, shard_map, distribution)
-
-
-def _placed(
-    entry: Entry,
-    result: EntryResult,
-    sent_at: float,
-    shard_map: ShardMap,
-    distribution: Distribution,
-) -> Verdict:
-    actual = ShardId(result.shard_id or "")
     if distribution is Distribution.AUTO:
         # Any shard is right for one record alone, none for an aggregated one.
         return Verdict(Action.SEND_ALONE if entry.aggregated else Action.DELIVER)
+    actual = ShardId(result.shard_id or "")
     wrong = entry.predicted is not None and actual != entry.predicted
-    if not wrong and (entry.predicted is not None or not entry.aggregated):
-        return Verdict(Action.DELIVER)
     taken_by = shard_map.range_of(actual)
-    fresh = shard_map.refresh.answered_at >= sent_at
-    if taken_by is not None and not taken_by.contains(entry.outer_hash_key):
-        # Ranges never change, so this is a stream that places records itself, or one
-        # that was deleted and created anew with the same shard ids: a listing tells.
-        if fresh:
-            again = Action.SEND_ALONE if entry.aggregated else Action.DELIVER
-            return Verdict(again, wrong_shard=True, stream_places=True)
-        return Verdict(Action.HOLD if entry.aggregated else Action.DELIVER, wrong_shard=True)
-    if not entry.aggregated:
-        return Verdict(Action.DELIVER, wrong_shard=wrong)
     if taken_by is None:
-        return _taken_by_stranger(entry, shard_map, distribution)
+        return _taken_by_stranger(entry, shard_map, distribution, wrong=wrong)
     if taken_by.encloses(entry.low, entry.high):
         return Verdict(Action.DELIVER, wrong_shard=wrong)
-    return Verdict(Action.REROUTE, wrong_shard=True)
+    if taken_by.contains(entry.outer_hash_key):
+        return Verdict(Action.REROUTE, wrong_shard=True)
+    return _taken_out_of_range(entry, fresh=shard_map.refresh.answered_at >= sent_at)
 
 
-def _taken_by_stranger(entry: Entry, shard_map: ShardMap, distribution: Distribution) -> Verdict:
-    """Judge an aggregated record taken by a shard whose range nobody knows."""
+def _taken_by_stranger(
+    entry: Entry, shard_map: ShardMap, distribution: Distribution, *, wrong: bool
+) -> Verdict:
+    """Judge an entry taken by a shard whose range nobody knows, or knows any more."""
+    as_predicted = entry.predicted is not None and not wrong
+    if as_predicted or not entry.aggregated:
+        return Verdict(Action.DELIVER, wrong_shard=wrong)
     one_hash_key = entry.low == entry.high
-    if (
-        one_hash_key
-        and not shard_map.known
-        and distribution is Distribution.USER_PARTITION_KEY
-    ):
+    if one_hash_key and not shard_map.known and distribution is Distribution.USER_PARTITION_KEY:
         # Kinesis has routed it by the only hash key it holds.
         return Verdict(Action.DELIVER)
     return Verdict(Action.HOLD, wrong_shard=True)
+
+
+def _taken_out_of_range(entry: Entry, *, fresh: bool) -> Verdict:
+    """Judge an entry taken by a shard whose range excludes the hash key it was sent with.
+
+    Ranges never change, so this is a stream that places records itself, or one that was
+    deleted and created anew with the same shard ids: a listing tells.
+    """
+    if fresh:
+        again = Action.SEND_ALONE if entry.aggregated else Action.DELIVER
+        return Verdict(again, wrong_shard=True, stream_places=True)
+    return Verdict(Action.HOLD if entry.aggregated else Action.DELIVER, wrong_shard=True)

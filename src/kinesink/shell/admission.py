@@ -7,9 +7,9 @@ from kinesink.errors import InvalidRecordError
 
 
 def check_record(
-    data: bytes,
-    partition_key: str | None,
-    explicit_hash_key: int | str | None,
+    data: object,
+    partition_key: object,
+    explicit_hash_key: object,
     record_max_bytes: int,
 ) -> int | None:
     """Refuse what Kinesis can never take; return the explicit hash key as a number.
@@ -22,12 +22,10 @@ def check_record(
         raise TypeError(msg)
     try:
         key_bytes = 1 if partition_key is None else len(check_partition_key(partition_key).encode())
-        hash_key = (
-            None if explicit_hash_key is None else parse_explicit_hash_key(explicit_hash_key)
-        )
+        hash_key = None if explicit_hash_key is None else parse_explicit_hash_key(explicit_hash_key)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from error
-    size = len(data) + key_bytes
+    size = memoryview(data).nbytes + key_bytes
     if size > record_max_bytes:
         msg = (
             f"data and partition key have {size} bytes; "

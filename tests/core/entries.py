@@ -1,0 +1,100 @@
+"""Builders of what the core's tests are about: user records, chunks and entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinesink.core.aggregated_record import AggregateTables
+from kinesink.core.entry import Entry, raw_entry
+from kinesink.core.options import PipelineOptions
+from kinesink.core.records import Chunk, ShardDescription, ShardId, UserRecord
+from kinesink.core.shard_map import ShardMap
+
+if TYPE_CHECKING:
+    from kinesink.core.records import RecordResult
+
+OPTIONS = PipelineOptions()
+
+
+class Results:
+    """A ticket that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[RecordResult] = []
+
+    def resolve(self, result: RecordResult) -> None:
+        """Take the result."""
+        self.told.append(result)
+
+
+def keyed(
+    data: bytes = b"x",
+    partition_key: str = "k",
+    *,
+    explicit_hash_key: int | None = None,
+    arrival: float = 0.0,
+    ticket: Results | None = None,
+) -> UserRecord:
+    """Return a user record with a key."""
+    return UserRecord(
+        data,
+        arrival=arrival,
+        partition_key=partition_key,
+        explicit_hash_key=explicit_hash_key,
+        ticket=ticket,
+    )
+
+
+def keyless(*data: bytes, arrival: float = 0.0) -> Chunk:
+    """Return a run of keyless events."""
+    return Chunk(list(data), arrival)
+
+
+def keyless_entry(size: int = 100, *, arrival: float = 0.0) -> Entry:
+    """Return an entry of one keyless event that counts for `size` bytes."""
+    return Entry([keyless(bytes(size - 1), arrival=arrival)], size=size)
+
+
+def keyed_entry(
+    size: int = 100, *, predicted: ShardId | None = None, arrival: float = 0.0
+) -> Entry:
+    """Return an entry of one keyed user record that counts for `size` bytes."""
+    return raw_entry(keyed(bytes(size - 1), arrival=arrival), predicted)
+
+
+def aggregate_of(*records: UserRecord, predicted: ShardId | None = None) -> Entry:
+    """Return an aggregated record of keyed user records."""
+    tables = AggregateTables()
+    for record in records:
+        tables.add(record.partition_key or "", record.explicit_hash_key, len(record.data))
+    size = tables.size + len((records[0].partition_key or "").encode())
+    return Entry(list(records), size=size, predicted=predicted, tables=tables)
+
+
+def shard_id(number: int) -> ShardId:
+    """Return the id that Kinesis gives to the `number`-th shard."""
+    return ShardId(f"shardId-{number:012d}")
+
+
+def equal_shards(count: int) -> list[ShardDescription]:
+    """Return `count` open shards of (nearly) equal ranges."""
+    ends = [2**128 * (i + 1) // count - 1 for i in range(count)]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    return [
+        ShardDescription(shard_id(i), start, end)
+        for i, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+def read_listing(shard_map: ShardMap, listing: list[ShardDescription], now: float) -> None:
+    """Let the map ask at `now` and have its answer at once."""
+    shard_map.refresh.due_at = now
+    assert shard_map.refresh.ask(now)
+    shard_map.listed(listing, now, jitter=0.0)
+
+
+def map_of(listing: list[ShardDescription], now: float = 0.0) -> ShardMap:
+    """Return a map that has read `listing` at `now`."""
+    shard_map = ShardMap()
+    read_listing(shard_map, listing, now)
+    return shard_map
