@@ -36,6 +36,8 @@ class ReadError(Exception):
 class Consumer:
     """Reads a stream from its beginning until it is told that nothing more will come.
 
+    Whoever makes one has to :meth:`run` it, which closes its connections.
+
     :param endpoint_url: where Kinesis is.
     """
 
@@ -47,9 +49,8 @@ class Consumer:
         # Without the proxies of the environment: they cannot reach this machine's loopback.
         self._client = httpx.Client(timeout=_TIMEOUT, trust_env=False)
         self._last_round = threading.Event()
-        shards = self._call("ListShards", {"StreamName": STREAM_NAME})["Shards"]
-        self._ranges = {shard["ShardId"]: _range_of(shard) for shard in shards}
-        self.observation: Final = Observation(list(self._ranges))
+        self._ranges: dict[str, HashKeyRange] = {}
+        self.observation: Final = Observation()
 
     def run(self) -> None:
         """Read until :meth:`finish`.
@@ -57,6 +58,9 @@ class Consumer:
         :raises ReadError: if a call is refused.
         """
         with closing(self._client):
+            shards = self._call("ListShards", {"StreamName": STREAM_NAME})["Shards"]
+            self._ranges = {shard["ShardId"]: _range_of(shard) for shard in shards}
+            self.observation.begin(self._ranges)
             iterators = {shard: self._first_iterator(shard) for shard in self._ranges}
             while True:
                 # Looked at before the round, which thereby sees all that was there by then.

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,13 +49,18 @@ class Seen:
 class Observation:
     """Collects what one thread sees; any thread may ask for what was seen so far."""
 
-    def __init__(self, shards: list[str]) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._shards = Counter(dict.fromkeys(shards, 0))
+        self._shards: Counter[str] = Counter()
         self._aggregates = 0
         self._latencies: Counter[int] = Counter()
         self._times: Counter[int] = Counter()
         self._samples: dict[str, list[Event]] = {}
+
+    def begin(self, shards: Iterable[str]) -> None:
+        """Take note of the shards there are: one that gets nothing is worth seeing."""
+        with self._lock:
+            self._shards.update(dict.fromkeys(shards, 0))
 
     def add(self, shard: str, events: list[tuple[Event, float]], *, aggregated: bool) -> None:
         """Take the events of one Kinesis record, each with its latency in seconds."""
