@@ -1,29 +1,40 @@
 """The hand-off from any thread to the producer: bounded, re-entrant, never waiting.
 
 Law: the caller's side is a size test, one append and a flag, so it is safe in signal
-handlers, finalizers and event loops. A :class:`collections.deque` and not a
-:class:`queue.Queue`: the latter holds a lock in Python code, and a log call that
-interrupts another one in the same thread would wait for it for ever. Each deque
-operation is atomic, because it is C.
+handlers, finalizers and event loops. A list and not a :class:`queue.Queue`: the latter
+holds a lock in Python code, and a log call that interrupts another one in the same
+thread would wait for it for ever. Each list operation is atomic, because it is C.
 
 The order is what makes it right: the caller appends first and looks at ``awake``
-after; the producer clears ``awake`` first and drains after. So either the caller sees
+after; the producer clears ``awake`` first and takes after. So either the caller sees
 the cleared flag and wakes the producer, or the producer sees the event.
+
+An event is in exactly one place at any moment: waiting here, in the producer's hand,
+or in the account that the producer settled last. So the statistics add up for whoever
+reads them, whatever the producer is doing.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.records import DropReason
+from kinesink.statistics import Statistics, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
+
+    from kinesink.shell.producer_task import ProducerTask
 
 #: What one waiting event costs beside its data, in bytes: the bytes object and its
 #: place in containers (measured on CPython 3.11: 33 + 8, and what an entry adds).
 EVENT_OVERHEAD_BYTES: Final = 150
+
+#: How often a reader looks for a moment at which the producer moves nothing; such a
+#: move takes a microsecond. Bounded, because at exit its thread may have been frozen.
+_READINGS: Final = 100_000
 
 
 class KeyedEvent(NamedTuple):
@@ -36,13 +47,26 @@ class KeyedEvent(NamedTuple):
 
 Item = bytes | KeyedEvent
 
+Command = Callable[["ProducerTask"], None]
+"""What the producer's task is to do, by its own hand."""
+
+
+class Taken(NamedTuple):
+    """What the producer has in its hand: taken out, and in no account yet."""
+
+    items: list[Item]
+    refused: list[DropReason]
+
+
+_NOTHING: Final = Taken([], [])
+
 
 class Intake:
     """Events that no producer has seen yet. Every method is safe from any thread."""
 
     __slots__ = (
-        "_commands", "_items", "_loose_bytes", "_max_bytes", "_refused", "awake", "held_bytes",
-        "wake",
+        "_commands", "_in_hand", "_items", "_loose_bytes", "_max_bytes", "_moves", "_refused",
+        "_settled", "awake", "held_bytes", "wake",
     )  # fmt: skip
 
     def __init__(self, max_pending_bytes: int, wake: Callable[[], None]) -> None:
@@ -56,30 +80,27 @@ class Intake:
 
     def reset(self, wake: Callable[[], None]) -> None:
         """Forget everything, as a forked child must: what waits is the parent's."""
-        self._items: deque[Item] = deque()
-        self._refused: deque[DropReason] = deque()
-        self._commands: deque[Callable[[], None]] = deque()
+        self._items: list[Item] = []
+        self._refused: list[DropReason] = []
+        self._commands: list[Command] = []
+        self._in_hand = _NOTHING
+        self._settled: Callable[[], Statistics] = Statistics
+        #: Odd while the producer moves events from one place to the next.
+        self._moves = 0
         self._loose_bytes = 0
-        #: What the pipeline holds in bytes; the producer publishes it at each drain.
+        #: What the pipeline holds in bytes, and what the producer has in its hand.
         self.held_bytes = 0
         #: Whether the producer is bound to look; the caller's and the producer's flag.
         self.awake = False
         self.wake = wake
 
-    def __len__(self) -> int:
-        """Return the number of events that wait here."""
-        return len(self._items)
-
-    @property
-    def refusals(self) -> int:
-        """Events refused that the producer has not counted yet."""
-        return len(self._refused)
+    # -- from any thread -------------------------------------------------------
 
     def put(self, item: bytes | KeyedEvent, data_bytes: int) -> bool:
         """Hand an event over; False if the bound is reached, which is counted.
 
         The estimate of what waits is loose: two threads may lose an addition to each
-        other. The drain starts it anew, so errors never add up.
+        other. The producer starts it anew, so errors never add up.
         """
         size = data_bytes + EVENT_OVERHEAD_BYTES
         if self._loose_bytes + self.held_bytes + size > self._max_bytes:
@@ -99,30 +120,89 @@ class Intake:
             self.awake = True
             self.wake()
 
-    def command(self, call: Callable[[], None]) -> None:
-        """Have the producer call something, after it has taken in what is here now."""
-        self._commands.append(call)
+    def enqueue(self, command: Command) -> None:
+        """Have the producer call something, after it has taken in what is here now.
+
+        Whoever calls this wakes it; :meth:`command` does both.
+        """
+        self._commands.append(command)
+
+    def command(self, command: Command) -> None:
+        """Have the producer call something soon, after it has taken in what is here now."""
+        self.enqueue(command)
         self.awake = True
         self.wake()
-
-    def take_commands(self) -> list[Callable[[], None]]:
-        """Take the commands out. To be called before :meth:`drain`, obeyed after it."""
-        return [self._commands.popleft() for _ in range(len(self._commands))]
-
-    def drain(self) -> list[Item]:
-        """Take everything out, in order. Only the producer calls this."""
-        # As many as there are now: callers that are faster than this loop would otherwise
-        # keep it from ever ending. Nobody else takes out, so none of these can be missing.
-        take = self._items.popleft
-        items = [take() for _ in range(len(self._items))]
-        self._loose_bytes = 0
-        return items
-
-    def take_refused(self) -> list[DropReason]:
-        """Take the reasons of refused events out. Only the producer calls this."""
-        return [self._refused.popleft() for _ in range(len(self._refused))]
 
     @property
     def waiting(self) -> bool:
         """Whether there is anything for the producer to see."""
         return bool(self._items or self._refused or self._commands)
+
+    def statistics(self, *, own: int = 0) -> Statistics:
+        """Return the account of all that was ever handed over here.
+
+        :param own: log records of the producer's own work, which the sink counts.
+        """
+        settled, in_hand, items, refused = self._read()
+        for _ in range(_READINGS):
+            moves = self._moves
+            settled, in_hand, items, refused = self._read()
+            if moves == self._moves and not moves % 2:
+                break
+        pending = len(items) + len(in_hand.items)
+        reasons = Counter(refused) + Counter(in_hand.refused)
+        waiting = Statistics(
+            accepted=pending + reasons.total(),
+            pending=pending,
+            pending_bytes=_data_bytes(items) + _data_bytes(in_hand.items),
+            dropped=reasons,
+            own=own,
+        )
+        return combine(settled(), waiting)
+
+    def _read(
+        self,
+    ) -> tuple[Callable[[], Statistics], Taken, list[Item], list[DropReason]]:
+        return self._settled, self._in_hand, self._items[:], self._refused[:]
+
+    # -- from the producer -----------------------------------------------------
+
+    def take_commands(self) -> list[Command]:
+        """Take the commands out. To be called before :meth:`take`, obeyed after it."""
+        commands = self._commands[:]
+        del self._commands[: len(commands)]
+        return commands
+
+    def take(self) -> Taken:
+        """Take everything out, in order. :meth:`settle` must follow."""
+        taken = Taken(self._items[:], self._refused[:])
+        self._moves += 1
+        del self._items[: len(taken.items)]
+        del self._refused[: len(taken.refused)]
+        self._in_hand = taken
+        self._moves += 1
+        # In this order what was taken counts twice for a moment, and never not at all.
+        self.held_bytes += self._loose_bytes
+        self._loose_bytes = 0
+        return taken
+
+    def settle(self, account: Callable[[], Statistics], held_bytes: int) -> None:
+        """Say that what was taken is in an account now.
+
+        :param account: returns it, from any thread, as it was at this moment.
+        :param held_bytes: what the pipeline holds now.
+        """
+        self._moves += 1
+        self._settled = account
+        self._in_hand = _NOTHING
+        self._moves += 1
+        self.held_bytes = held_bytes
+
+    @property
+    def settled(self) -> Callable[[], Statistics]:
+        """The account settled last; the next producer's adds to it."""
+        return self._settled
+
+
+def _data_bytes(items: Iterable[Item]) -> int:
+    return sum(len(item.data) if isinstance(item, KeyedEvent) else len(item) for item in items)

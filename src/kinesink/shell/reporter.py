@@ -1,13 +1,20 @@
 """Tell an operator what needs attention: once per kind and minute, never by ``logging``.
 
-Law: a report never raises, never waits and never makes a log event. A callback that
-fails is told about once, and costs nothing else.
+Law: a report never raises, never waits and never makes a log event that is shipped. A
+callback that raises is told about once; one that hangs holds up the reports after it
+and nothing else, because it runs in a thread that does nothing but call it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import deque
+from contextvars import copy_context
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
+
+from kinesink.shell import origin
 
 if TYPE_CHECKING:
     from kinesink.config import OnError
@@ -15,15 +22,23 @@ if TYPE_CHECKING:
 #: Seconds in which a kind of trouble is told at most once.
 REPORT_INTERVAL: Final = 60.0
 
+#: Reports kept while a callback is busy; the newest are kept.
+_MOST_WAITING: Final = 100
+
 
 class Reporter:
-    """Passes reports to ``on_error``, or to standard error. One thread at a time."""
+    """Passes reports to ``on_error``, or to standard error. Safe from any thread."""
 
     def __init__(self, on_error: OnError | None) -> None:
         self._on_error = on_error
         self._told_at: dict[str, float] = {}
         self._unheard: dict[str, int] = {}
         self._callback_failed = False
+        self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
+        # One token: who pops it starts the thread.
+        self._may_start = deque([True])
+        self._idle = Event()
+        self._idle.set()
 
     def report(self, kind: str, text: str, now: float) -> None:
         """Tell ``text``, unless this kind was told less than a minute ago.
@@ -43,9 +58,50 @@ class Reporter:
         if self._on_error is None:
             write_line(text)
             return
+        self._waiting.append((kind, text))
         try:
-            self._on_error(kind, text)
-        except Exception as error:  # noqa: BLE001 - a user's callback may raise anything
+            self._may_start.pop()
+        except IndexError:
+            return
+        self._idle.clear()
+        context, on_error = copy_context(), self._on_error
+
+        def call_back() -> None:
+            context.run(self._call_back, on_error)
+
+        try:
+            Thread(target=call_back, name="kinesink on_error", daemon=True).start()
+        except RuntimeError:
+            # No thread can be started any more: the interpreter is shutting down.
+            call_back()
+
+    def wait_told(self, timeout: float) -> bool:
+        """Wait until the callback has returned from every report; return whether it has."""
+        return self._idle.wait(timeout)
+
+    def _call_back(self, on_error: OnError) -> None:
+        # What the callback logs is kinesink's own: shipping it could go round for ever.
+        origin.OWN.set(True)
+        while True:
+            while self._waiting:
+                self._call(on_error, *self._waiting.popleft())
+            self._idle.set()
+            self._may_start.append(True)
+            # Whoever came since has found no token, or has taken it.
+            if not self._waiting or not self._take_token():
+                return
+            self._idle.clear()
+
+    def _take_token(self) -> bool:
+        try:
+            return self._may_start.pop()
+        except IndexError:
+            return False
+
+    def _call(self, on_error: OnError, kind: str, text: str) -> None:
+        try:
+            on_error(kind, text)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callback may raise anything
             if not self._callback_failed:
                 self._callback_failed = True
                 write_line(f"on_error raised {error!r}; reported was: {text}")
@@ -55,14 +111,37 @@ def write_line(text: str) -> None:
     """Write one line to the process's standard error, if there is one.
 
     ``sys.__stderr__`` and not ``sys.stderr``: test runners and applications replace the
-    latter, and at exit it may be closed.
+    latter, and at exit it may be closed. To its file and not through its buffer: a daemon
+    thread that is frozen at exit while it holds the buffer's lock aborts the process.
     """
     stream = sys.__stderr__
     if stream is None or stream.closed:
         return
     try:
-        stream.write(f"kinesink: {text}\n")
-        stream.flush()
+        os.write(stream.fileno(), f"kinesink: {text}\n".encode(errors="backslashreplace"))
     except (OSError, ValueError):
         # Closed under our hands: there is nobody left to tell.
         return
+
+
+def events_in_words(events: int) -> str:
+    """Return a number of events with its noun."""
+    return "1 event" if events == 1 else f"{events} events"
+
+
+def not_delivered(
+    events: int, data_bytes: int, stream_name: str, timeout: float, last_error: str | None
+) -> str:
+    """Return the line about what a shutdown has cost."""
+    text = (
+        f"{events_in_words(events)} ({_size_in_words(data_bytes)}) not delivered to "
+        f"{stream_name!r} within {timeout:g} s"
+    )
+    return f"{text}; last error: {last_error}" if last_error else text
+
+
+def _size_in_words(size: int) -> str:
+    if size < 1024:  # noqa: PLR2004 - below a KiB
+        return f"{size} bytes"
+    kib = size / 1024
+    return f"{kib:.0f} KiB" if kib < 1024 else f"{kib / 1024:.1f} MiB"  # noqa: PLR2004 - below a MiB

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from kinesink.core import limits
@@ -16,7 +17,9 @@ from kinesink.errors import ClosedError
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
+from kinesink.shell.flush import Flush
 from kinesink.shell.intake import Intake, KeyedEvent
+from kinesink.shell.process_exit import process_exit
 
 if TYPE_CHECKING:
     from kinesink.config import Config
@@ -102,19 +105,24 @@ class Sink:
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything accepted before now without lingering, and wait for it.
 
-        Blocks the calling thread; in an event loop ``await`` :meth:`aflush` instead.
-        Called by the producer itself (an ``on_error`` that flushes) it does not wait.
+        Blocks the calling thread; in an event loop ``await`` :meth:`aflush` instead. On
+        behalf of a producer (an ``on_error`` that flushes) it does not wait.
 
-        :param timeout: seconds to wait at most; None for ``config.shutdown_timeout``.
+        :param timeout: seconds to wait at most; None for ``config.shutdown_timeout``. While
+            the process exits, what is left of its one deadline is the limit as well.
         :returns: whether all of it was delivered or accounted for in time.
         """
         if self._background.idle:
             return True
         done = threading.Event()
-        self._background.request_flush(done.set)
+        flush = Flush(done.set)
+        self._background.request_flush(flush)
         if origin.is_own():
             return False
-        return done.wait(self.config.shutdown_timeout if timeout is None else timeout)
+        try:
+            return done.wait(self._patience(timeout))
+        finally:
+            flush.given_up = True
 
     async def aflush(self, timeout: float | None = None) -> bool:
         """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
@@ -131,9 +139,12 @@ class Sink:
             done.set()
             wake()
 
-        self._background.request_flush(finish)
-        seconds = self.config.shutdown_timeout if timeout is None else timeout
-        await wake.wait_until(anyio.current_time() + seconds)
+        flush = Flush(finish)
+        self._background.request_flush(flush)
+        try:
+            await wake.wait_until(anyio.current_time() + self._patience(timeout))
+        finally:
+            flush.given_up = True
         return done.is_set()
 
     def close(self, timeout: float | None = None) -> bool:
@@ -144,19 +155,27 @@ class Sink:
             thread goes on delivering until ``config.shutdown_timeout`` and then ends.
         """
         self._closed = True
-        flushed = self.flush(timeout)
+        patience = self._patience(timeout)
+        deadline = time.monotonic() + patience
+        flushed = self.flush(patience)
         self._background.stop()
-        if not origin.is_own() and flushed:
-            self._background.wait_ended(self.config.shutdown_timeout)
+        if flushed and not origin.is_own():
+            self._background.wait_ended(max(0.0, deadline - time.monotonic()))
         return flushed
 
     def retire(self) -> None:
         """Let the thread deliver what is pending and end, without waiting for it."""
         self._background.stop()
 
+    def __del__(self) -> None:
+        self._background.stop()
+
+    def _patience(self, timeout: float | None) -> float:
+        return process_exit.within(self.config.shutdown_timeout if timeout is None else timeout)
+
     def statistics(self) -> Statistics:
         """Return the account of this process since the sink was made, or since the fork."""
-        return self._background.statistics(own=self._own)
+        return self._intake.statistics(own=self._own)
 
 
 class _Registry:
@@ -166,12 +185,12 @@ class _Registry:
     """
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every sink; a forked child's lock may be held by nobody that lives."""
-        self._lock = threading.RLock()
         self._held: dict[Config, tuple[Sink, int]] = {}
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Take a new lock; in a forked child the old one may be held by nobody that lives."""
+        self._lock = threading.RLock()
 
     def acquire(self, config: Config) -> Sink:
         with self._lock:
@@ -192,7 +211,7 @@ class _Registry:
 
 
 _registry = _Registry()
-os.register_at_fork(after_in_child=_registry.reset)
+os.register_at_fork(after_in_child=_registry.renew_lock)
 
 
 def acquire(config: Config) -> Sink:

@@ -25,7 +25,7 @@ class WakeUp:
     def __init__(self) -> None:
         """Bind to the running event loop, asyncio or trio."""
         self._event = anyio.Event()
-        self._call_soon = _thread_safe_scheduler()
+        self._call_soon = thread_safe_scheduler()
 
     def __call__(self) -> None:
         """Wake the task; costs a system call, so once per drain and not per event."""
@@ -50,8 +50,12 @@ class WakeUp:
         self._event = anyio.Event()
 
 
-def _thread_safe_scheduler() -> Callable[[Callable[[], None]], object]:
-    """Return what schedules a call in the running loop from any thread."""
+def thread_safe_scheduler() -> Callable[[Callable[[], object]], object]:
+    """Return what schedules a call in the running loop from any thread.
+
+    What it returns neither waits nor takes a lock that the caller could hold, and
+    raises RuntimeError when the loop has ended.
+    """
     trio = sys.modules.get("trio")
     # Trio first: as a guest of asyncio it runs inside a running asyncio loop.
     if trio is not None and trio.lowlevel.in_trio_task():

@@ -1,0 +1,378 @@
+"""The one task that drains the intake, performs the core's effects, and sleeps.
+
+Law: the core decides, this file does what it says. There is one task for the loop
+and one per call to Kinesis; none per event. Whatever a call, a callback or a stage
+raises, the task goes on. After an idle moment it sleeps until a deadline of the core
+or until it is woken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from kinesink.core.effects import (
+    Delivered,
+    DescribeStream,
+    Dropped,
+    ListShards,
+    Report,
+    SendRequest,
+)
+from kinesink.core.pipeline import Pipeline
+from kinesink.core.records import DropReason, Failure, UserRecord
+from kinesink.shell import origin
+from kinesink.shell.account import total
+from kinesink.shell.arrivals import contents_of
+from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
+from kinesink.shell.reporter import events_in_words, not_delivered
+from kinesink.shell.stream import Stream, ends_only
+from kinesink.shell.wakeup import WakeUp
+from kinesink.statistics import combine
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.abc import TaskStatus
+
+    from kinesink.config import Config
+    from kinesink.core.effects import Effect
+    from kinesink.core.ledger import Ledger
+    from kinesink.core.records import Content
+    from kinesink.shell.flush import Flush
+    from kinesink.shell.intake import Intake
+    from kinesink.shell.kinesis import KinesisClient
+    from kinesink.shell.outcome import Outcome
+    from kinesink.shell.reporter import Reporter
+    from kinesink.statistics import Statistics
+
+Result = TypeVar("Result")
+
+#: While events flow the intake is looked at this often, so that callers need not wake
+#: anybody: a fraction of the linger, at most this many seconds.
+_LONGEST_NAP: Final = 0.02
+_NAP_PER_LINGER: Final = 0.2
+
+#: Seconds the loop rests after an error of its own, so that it cannot spin.
+_REST_AFTER_ERROR: Final = 0.1
+
+#: The code of failures that are kinesink's own.
+_INTERNAL: Final = "InternalError"
+
+
+class ProducerTask:
+    """Everything that happens in the producer's own task. Not thread-safe."""
+
+    def __init__(
+        self, config: Config, client: KinesisClient, intake: Intake, reporter: Reporter
+    ) -> None:
+        """Bind to the running event loop; :meth:`run` must follow."""
+        self._config = config
+        self._client = client
+        self._intake = intake
+        self._reporter = reporter
+        self._streams: dict[str, Stream] = {}
+        self._flushes: list[Flush] = []
+        self._nap = min(_LONGEST_NAP, config.linger * _NAP_PER_LINGER)
+        #: What previous producers over the same intake have settled.
+        self._past = intake.settled()
+        #: Outcomes of calls, to be taken in by the next turn.
+        self._completions: deque[Callable[[], None]] = deque()
+        self._added = False
+        self._attentive = False
+        self._life = anyio.CancelScope(shield=True)
+        self._wake = WakeUp()
+        #: Called at the end of each turn.
+        self.turned: Callable[[], None] = _do_nothing
+        #: When the task will look again by itself; infinite when it must be woken.
+        self.looks_at = -math.inf
+        #: Data and overhead of what is pending, in bytes.
+        self.held_bytes = 0
+        intake.wake = self._wake
+
+    # -- for the producer, in the same loop ------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
+        """Work until :meth:`stop`, whatever is cancelled around the caller."""
+        origin.OWN.set(True)
+        # Shielded: cancelled with the body of `async with` it could resolve nothing, and a
+        # task that waits for its outcome in a shield of its own would wait for ever.
+        with self._life:
+            async with anyio.create_task_group() as self._calls:
+                task_status.started()
+                while True:
+                    await self._wake.wait_until(self._guarded_turn())
+
+    def stop(self) -> None:
+        """End the task and every call under way."""
+        self._life.cancel()
+
+    def add(
+        self, record: UserRecord, outcome: Outcome, stream_name: str | None, now: float
+    ) -> None:
+        """Take a user record in; ``outcome``, its ticket, will be resolved."""
+        stream = self._stream(stream_name, now)
+        self.held_bytes += len(record.data) + EVENT_OVERHEAD_BYTES
+        self._added = True
+        stream.expect(outcome)
+        self._add(stream, [record], now)
+        if not self._attentive:
+            self.looks_at = now
+            self._wake.set()
+
+    def begin_flush(self, flush: Flush) -> None:
+        """Let nothing linger that was taken in; ``flush.done`` is called when it has ended."""
+        for stream in self._streams.values():
+            flush.cover(stream)
+        self._flushes.append(flush)
+
+    def record_max_bytes(self, stream_name: str) -> int | None:
+        """Return the largest record of a stream, in bytes; None while it was not used."""
+        stream = self._streams.get(stream_name)
+        return stream.pipeline.record_max_bytes if stream else None
+
+    @property
+    def last_error(self) -> str | None:
+        """The last failure of a call to Kinesis, in words. Safe from any thread."""
+        errors = [stream.pipeline.last_error for stream in list(self._streams.values())]
+        return next((error for error in errors if error), None)
+
+    def statistics(self) -> Statistics:
+        """Return the account over all streams."""
+        return total(ledger for stream in self._streams.values() for ledger in stream.ledgers)
+
+    def abandon(self, timeout: float) -> None:
+        """Give up all that is pending, and say how much that is.
+
+        :param timeout: seconds that it has been waited for.
+        """
+        now = anyio.current_time()
+        self._take_in(now)
+        lost, lost_bytes = 0, 0
+        for stream in self._streams.values():
+            ledger = stream.pipeline.ledger
+            lost, lost_bytes = lost + ledger.pending, lost_bytes + ledger.pending_bytes
+            self._abandon(stream, timeout, now)
+        self._settle()
+        self._finish_flushes()
+        if lost:
+            name = self._config.stream_name
+            text = not_delivered(lost, lost_bytes, name, timeout, self.last_error)
+            self._reporter.report("shutdown", text, now)
+
+    def _abandon(self, stream: Stream, timeout: float, now: float) -> None:
+        error = f"not delivered within {timeout:g} s of closing"
+        if stream.pipeline.last_error:
+            error += f"; last error: {stream.pipeline.last_error}"
+        give_up = partial(Pipeline.abandon, reason=DropReason.SHUTDOWN, error=error, now=now)
+        # Twice, because a pipeline that fails at this leaves its events to another one.
+        for _ in range(2):
+            self._guarded(stream, give_up, now)
+            effects = self._guarded(stream, partial(Pipeline.effects, now=now), now) or []
+            for effect in ends_only(effects):
+                # How many nobody waits for is told in one sum.
+                if not isinstance(effect, Dropped) or effect.result is not None:
+                    self._perform(stream, effect, now)
+
+    # -- the task --------------------------------------------------------------
+
+    def _guarded_turn(self) -> float:
+        try:
+            self.looks_at = self._turn()
+        except Exception as error:  # noqa: BLE001 - the task must survive whatever it is
+            self._report_own(error)
+            self.looks_at = anyio.current_time() + _REST_AFTER_ERROR
+        return self.looks_at
+
+    def _turn(self) -> float:
+        """Do all there is to do now; return when to look again."""
+        now = anyio.current_time()
+        busy = self._take_in(now) or self._added
+        self._added = False
+        while self._completions:
+            self._completions.popleft()()
+        deadline = min(
+            (self._advance(stream, now) for stream in self._streams.values()), default=math.inf
+        )
+        self._settle()
+        self._finish_flushes()
+        self.turned()
+        self._attentive = busy and self._nap > 0
+        if self._attentive:
+            return min(deadline, now + self._nap)
+        self._intake.awake = False
+        if self._intake.waiting:
+            self._intake.awake = True
+            return now
+        return deadline
+
+    def _take_in(self, now: float) -> bool:
+        """Move the intake into the pipelines; return whether there were any events."""
+        commands = self._intake.take_commands()
+        items, refused = self._intake.take()
+        if items or refused:
+            stream = self._stream(None, now)
+            for reason in refused:
+                stream.pipeline.ledger.refused(reason)
+                self._lost(stream, reason, 1, "refused when it was logged", now)
+            contents, invalid = contents_of(items, now)
+            for error in invalid:
+                stream.pipeline.ledger.refused(DropReason.INVALID)
+                self._lost(stream, DropReason.INVALID, 1, error, now)
+            self._add(stream, contents, now)
+        self._settle()
+        for command in commands:
+            command(self)
+        return bool(items)
+
+    def _advance(self, stream: Stream, now: float) -> float:
+        """Do what one stream asks for; return when it asks again."""
+        effects = self._guarded(stream, partial(Pipeline.effects, now=now), now)
+        for effect in effects or ():
+            self._perform(stream, effect, now)
+        deadline = self._guarded(stream, partial(Pipeline.deadline, now=now), now)
+        return now + _REST_AFTER_ERROR if effects is None or deadline is None else deadline
+
+    def _add(self, stream: Stream, contents: list[Content], now: float) -> None:
+        self._guarded(stream, partial(Pipeline.add, contents=contents, now=now), now)
+
+    def _guarded(
+        self, stream: Stream, verb: Callable[[Pipeline], Result], now: float
+    ) -> Result | None:
+        """Have the pipeline do something; if it fails at that go on with another."""
+        try:
+            return verb(stream.pipeline)
+        except Exception as error:  # noqa: BLE001 - the task must survive any stage
+            self._report_own(error)
+            self._restart(stream, error, now)
+            return None
+
+    def _restart(self, stream: Stream, error: Exception, now: float) -> None:
+        lost, moved, ends = stream.restart(error, now)
+        for effect in ends:
+            self._perform(stream, effect, now)
+        if lost:
+            text = f"an error of kinesink's own, {error!r}"
+            self._lost(stream, DropReason.UNENCODABLE, lost, text, now)
+        if moved:
+            self._add(stream, moved, now)
+        for flush in self._flushes:
+            if stream in flush.streams:
+                flush.cover(stream)
+        self._wake.set()
+
+    def _settle(self) -> None:
+        """Publish the account for other threads, and what is held."""
+        streams = list(self._streams.values())
+        ledgers = [ledger for stream in streams for ledger in stream.frozen_ledgers()]
+        self.held_bytes = sum(
+            ledger.pending_bytes + EVENT_OVERHEAD_BYTES * ledger.pending for ledger in ledgers
+        )
+        self._intake.settle(partial(_account, self._past, ledgers), self.held_bytes)
+
+    def _perform(self, stream: Stream, effect: Effect, now: float) -> None:
+        match effect:
+            case SendRequest():
+                self._calls.start_soon(self._send, stream, stream.pipeline, effect)
+            case ListShards():
+                self._calls.start_soon(self._list_shards, stream, stream.pipeline)
+            case DescribeStream():
+                self._calls.start_soon(self._describe_stream, stream, stream.pipeline)
+            case Delivered():
+                stream.resolve(effect.record, effect.result)
+            case Dropped():
+                self._dropped(stream, effect, now)
+            case Report():
+                self._reporter.report(effect.kind, effect.text, now)
+
+    def _dropped(self, stream: Stream, drop: Dropped, now: float) -> None:
+        if drop.result is None:
+            self._lost(stream, drop.reason, sum(map(len, drop.contents)), drop.error, now)
+            return
+        for content in drop.contents:
+            if isinstance(content, UserRecord):
+                stream.resolve(content, drop.result)
+
+    def _lost(
+        self, stream: Stream, reason: DropReason, events: int, error: str, now: float
+    ) -> None:
+        text = f"stream {stream.name!r}: {events_in_words(events)} dropped, {error}"
+        self._reporter.report(f"dropped:{reason.value}", text, now)
+
+    def _finish_flushes(self) -> None:
+        flushes, self._flushes = self._flushes, []
+        for flush in flushes:
+            if flush.ended():
+                flush.done()
+            elif not flush.given_up:
+                self._flushes.append(flush)
+
+    # -- calls to Kinesis ------------------------------------------------------
+
+    async def _send(self, stream: Stream, pipeline: Pipeline, effect: SendRequest) -> None:
+        request = effect.request
+        put = self._client.put_records
+        outcome = await self._outcome_of(
+            partial(put, stream.name, request.wire, timeout=effect.timeout)
+        )
+        now = anyio.current_time()
+        done = partial(Pipeline.request_done, request=request, outcome=outcome, now=now)
+        self._complete(stream, pipeline, done)
+
+    async def _list_shards(self, stream: Stream, pipeline: Pipeline) -> None:
+        timeout = self._config.request_timeout
+        call = partial(self._client.list_shards, stream.name, timeout=timeout)
+        listing = await self._outcome_of(call)
+        now = anyio.current_time()
+        self._complete(stream, pipeline, partial(Pipeline.shards_listed, listing=listing, now=now))
+
+    async def _describe_stream(self, stream: Stream, pipeline: Pipeline) -> None:
+        timeout = self._config.request_timeout
+        call = partial(self._client.describe_stream_summary, stream.name, timeout=timeout)
+        summary = await self._outcome_of(call)
+        now = anyio.current_time()
+        done = partial(Pipeline.stream_described, summary=summary, now=now)
+        self._complete(stream, pipeline, done)
+
+    async def _outcome_of(self, call: Callable[[], Awaitable[Result]]) -> Result | Failure:
+        """Await a call; a question whose answer never came would never be asked again."""
+        try:
+            return await call()
+        except Exception as error:  # noqa: BLE001 - see above
+            return self._report_own(error)
+
+    def _complete(
+        self, stream: Stream, pipeline: Pipeline, done: Callable[[Pipeline], None]
+    ) -> None:
+        self._completions.append(partial(self._take_outcome, stream, pipeline, done))
+        self._wake.set()
+
+    def _take_outcome(
+        self, stream: Stream, pipeline: Pipeline, done: Callable[[Pipeline], None]
+    ) -> None:
+        if stream.pipeline is pipeline:
+            self._guarded(stream, done, anyio.current_time())
+
+    def _report_own(self, error: Exception) -> Failure:
+        text = f"stream {self._config.stream_name!r}: an error of kinesink's own, {error!r}"
+        self._reporter.report(_INTERNAL, text, anyio.current_time())
+        return Failure(_INTERNAL, repr(error))
+
+    def _stream(self, name: str | None, now: float) -> Stream:
+        name = name or self._config.stream_name
+        stream = self._streams.get(name)
+        if stream is None:
+            stream = self._streams[name] = Stream(self._config, name, now)
+        return stream
+
+
+def _account(past: Statistics, ledgers: list[Ledger]) -> Statistics:
+    return combine(past, total(ledgers))
+
+
+def _do_nothing() -> None:
+    """Stand in for a callback that nobody has set."""

@@ -1,0 +1,152 @@
+"""One stream of a producer: its pipeline, and what an error of kinesink's own costs it.
+
+Law: whatever a pipeline raises, every event it was given ends, every outcome resolves,
+and the account adds up. The events that were being worked on when it happened are lost
+and counted; the others go into a new pipeline.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from copy import copy
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kinesink.core.effects import Delivered, Dropped, Report
+from kinesink.core.pipeline import Pipeline
+from kinesink.core.records import DropReason, RecordResult, UserRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeGuard
+
+    from kinesink.config import Config
+    from kinesink.core.effects import Effect
+    from kinesink.core.ledger import Ledger
+    from kinesink.core.records import Content
+    from kinesink.shell.outcome import Outcome
+
+#: A pipeline that fails again within so many seconds of its start loses all it holds:
+#: what was moved from the last one may be what it fails at.
+_RESTART_INTERVAL: Final = 60.0
+
+#: The only reason that says "our fault".
+_OUR_FAULT: Final = DropReason.UNENCODABLE
+
+#: Marks what a failed pipeline gives up only to be moved.
+_MOVED: Final = "moved to a new pipeline"
+
+
+class Stream:
+    """The pipeline of one stream. Not thread-safe: one task owns it."""
+
+    def __init__(self, config: Config, name: str, now: float) -> None:
+        self.name = name
+        self._config = config
+        self._failed: list[Ledger] = []
+        self._restarted_at = -math.inf
+        #: Outcomes of records under way.
+        self._outcomes: set[Outcome] = set()
+        self.pipeline = self._new_pipeline(now)
+
+    def _new_pipeline(self, now: float) -> Pipeline:
+        return Pipeline(
+            self._config,
+            stream_name=self.name,
+            now=now,
+            jitter=random.random,
+            wall_offset=time.time() - now,
+        )
+
+    def expect(self, outcome: Outcome) -> None:
+        """Remember an outcome that somebody waits for."""
+        self._outcomes.add(outcome)
+
+    def resolve(self, record: UserRecord, result: RecordResult) -> None:
+        """Tell who waits for a record, if anybody does."""
+        outcome = record.ticket
+        if outcome is not None:
+            outcome.resolve(result)
+            self._outcomes.discard(outcome)
+
+    @property
+    def ledgers(self) -> list[Ledger]:
+        """The account: of the pipeline, and of those that failed."""
+        return [*self._failed, self.pipeline.ledger]
+
+    def frozen_ledgers(self) -> list[Ledger]:
+        """Return the account as it is now, for other threads to read."""
+        return [_frozen(ledger) for ledger in self.ledgers]
+
+    def restart(self, error: Exception, now: float) -> Restart:
+        """Go on with a new pipeline after the old one raised ``error``."""
+        old, self.pipeline = self.pipeline, self._new_pipeline(now)
+        effects = _given_up_by(old, now)
+        moved = [content for effect in effects if _is_move(effect) for content in effect.contents]
+        lost = 0
+        if now - self._restarted_at < _RESTART_INTERVAL:
+            lost = sum(map(len, moved))
+            moved = []
+        self._restarted_at = now
+        lost += _close_account(old.ledger, sum(map(len, moved)))
+        self._failed.append(old.ledger)
+        ends = [effect for effect in ends_only(effects) if not _is_move(effect)]
+        going_on = {content.ticket for content in moved if isinstance(content, UserRecord)}
+        going_on |= {effect.record.ticket for effect in ends if isinstance(effect, Delivered)}
+        for outcome in self._outcomes - going_on:
+            outcome.resolve(_our_fault(error))
+        self._outcomes &= going_on
+        return Restart(lost, moved, ends)
+
+
+class Restart(NamedTuple):
+    """What a pipeline that failed leaves behind."""
+
+    lost: int
+    """Events that were lost, and counted so."""
+    moved: list[Content]
+    """What the new pipeline is to be given."""
+    ends: list[Effect]
+    """What had ended before, and was not told yet."""
+
+
+def ends_only(effects: Iterable[Effect]) -> list[Effect]:
+    """Return the effects that ask for no call to Kinesis."""
+    return [effect for effect in effects if isinstance(effect, (Delivered, Dropped, Report))]
+
+
+def _given_up_by(pipeline: Pipeline, now: float) -> list[Effect]:
+    try:
+        pipeline.abandon(_OUR_FAULT, _MOVED, now)
+        return pipeline.effects(now)
+    except Exception:  # noqa: BLE001 - it has failed before; then it gives nothing back
+        return []
+
+
+def _is_move(effect: Effect) -> TypeGuard[Dropped]:
+    return isinstance(effect, Dropped) and effect.error == _MOVED
+
+
+def _close_account(ledger: Ledger, moved: int) -> int:
+    """Take out what goes on elsewhere; drop what is left, and return its number."""
+    lost = ledger.pending
+    ledger.accepted -= moved
+    dropped = ledger.dropped.pop(_OUR_FAULT, 0) - moved + lost
+    if dropped:
+        ledger.dropped[_OUR_FAULT] = dropped
+    ledger.pending = ledger.pending_bytes = 0
+    return lost
+
+
+def _our_fault(error: Exception) -> RecordResult:
+    return RecordResult(
+        success=False, shard_id=None, sequence_number=None, attempts=(),
+        reason=_OUR_FAULT, error=f"an error of kinesink's own, {error!r}",
+    )  # fmt: skip
+
+
+def _frozen(ledger: Ledger) -> Ledger:
+    frozen = copy(ledger)
+    frozen.dropped = dict(ledger.dropped)
+    return frozen
