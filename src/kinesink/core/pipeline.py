@@ -10,16 +10,11 @@ The surface is a handful of verbs: ``add``, ``effects``, ``request_done``,
 from __future__ import annotations
 
 import math
-from collections import deque
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from kinesink.core.attempts import AttemptLog
-from kinesink.core.collector import Collector, PutRecordsRequest
-from kinesink.core.effects import DescribeStream, Effect, ListShards, Report, SendRequest
-from kinesink.core.ledger import Ledger
-from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import Answered, DropReason, EntryResult, Failure, UserRecord
+from kinesink.core.collector import Collector
+from kinesink.core.effects import DescribeStream, ListShards, Report, SendRequest
+from kinesink.core.records import Answered, DropReason, Failure, ShardId, UserRecord
 from kinesink.core.retry_policy import (
     ENTRY_BACKOFF,
     FAILURES_BEFORE_PROBING,
@@ -28,21 +23,20 @@ from kinesink.core.retry_policy import (
     advice,
     can_resend_at_once,
     classify_request,
-    request_delay,
 )
-from kinesink.core.router import Router
+from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
+from kinesink.core.waiting import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kinesink.core.calls import Remainder
+    from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.records import Content, ShardDescription, StreamSummary
-
-#: Longest wait of a verdict for the shard map, in seconds; then the records travel
-#: again, each alone, which is right whatever the map.
-VERDICT_PATIENCE: Final = 10.0
+    from kinesink.core.records import Content, EntryResult, ShardDescription, StreamSummary
 
 #: Seconds until the shards are listed again when a listing did not know a shard that
 #: has answered; listings may lag behind a reshard.
@@ -53,15 +47,6 @@ _AHEAD_REQUESTS: Final = 2
 
 #: Failures that somebody must know of at the first; others may pass by themselves.
 _TELL_AT_ONCE: Final = frozenset({Kind.PERMANENT, Kind.CREDENTIALS, Kind.CLOCK})
-
-
-class _Unjudged(NamedTuple):
-    """An answer that waits for the shard map."""
-
-    entry: Entry
-    result: EntryResult
-    sent_at: float
-    since: float
 
 
 class Pipeline:
@@ -86,29 +71,17 @@ class Pipeline:
         :param wall_offset: seconds to add to the clock for the time since the epoch.
         """
         self.stream_name = stream_name
-        self.ledger = Ledger()
         #: The last failure of a whole call, in words; None before the first.
         self.last_error: str | None = None
         self._options = options
         self._jitter = jitter
         self._wall_offset = wall_offset
-        self._router = Router(options, now)
-        self._limiter = RateLimiter(options)
-        self._collector = Collector(options)
-        self._in_flight: set[PutRecordsRequest] = set()
-        #: Halves of refused requests and repetitions, to be sent before anything else.
-        self._urgent: deque[PutRecordsRequest] = deque()
-        #: Entries in backoff: when they are due, a tie breaker, the entry.
-        self._retries: list[tuple[float, int, Entry]] = []
-        self._serial = 0
-        self._unjudged: deque[_Unjudged] = deque()
         self._effects: list[Effect] = []
-        self._log = AttemptLog(self._effects)
-        self._blocked_until = -math.inf
-        self._failures = 0
-        self._failed_at = -math.inf
-        self._ever_succeeded = False
-        self._expiry_at = math.inf
+        self._collector = Collector(options)
+        stock = Stock(options, self._effects, now=now, wall_offset=wall_offset)
+        self.ledger = stock.ledger
+        self._stock, self._log, self._router = stock, stock.log, stock.router
+        self._limiter, self._calls, self._waiting = stock.limiter, stock.calls, stock.waiting
 
     @property
     def record_max_bytes(self) -> int:
@@ -119,11 +92,7 @@ class Pipeline:
 
     def add(self, contents: Iterable[Content], now: float) -> None:
         """Take events in; their ``arrival`` is on the same clock as ``now``."""
-        arrived = list(contents)
-        for content in arrived:
-            self.ledger.arrived(content)
-            self._expires(content.arrival)
-        self._admit(arrived, now)
+        self._stock.add(contents, now)
 
     def flush(self) -> int:
         """Let nothing that is pending linger; return the epoch it belongs to."""
@@ -133,14 +102,7 @@ class Pipeline:
 
     def abandon(self, reason: DropReason, error: str, now: float) -> None:
         """Give up all that is pending, calls under way included."""
-        contents = self._router.dissolve()
-        for request in self._in_flight:
-            for entry in request.entries:
-                contents += entry.contents
-        self._in_flight.clear()
-        for entry in self._withdraw(math.inf):
-            contents += entry.contents
-        self._drop(contents, reason, error, now)
+        self._stock.abandon(reason, error, now)
 
     # -- what came of the effects ----------------------------------------------
 
@@ -148,26 +110,27 @@ class Pipeline:
         self, request: PutRecordsRequest, outcome: Answered | Failure, now: float
     ) -> None:
         """Take the outcome of a :class:`SendRequest`."""
-        if request not in self._in_flight:
+        carried = self._calls.end(request)
+        if carried is None:
             return
-        self._in_flight.discard(request)
-        self._expires(request.oldest)
-        if isinstance(outcome, Answered) and len(outcome.results) != len(request.entries):
+        if isinstance(outcome, Answered) and len(outcome.results) != len(carried):
             outcome = Failure(
                 WRONG_RECORD_COUNT,
-                f"{len(outcome.results)} results for {len(request.entries)} entries",
+                f"{len(outcome.results)} results for {len(carried)} entries",
             )
         started, duration = request.sent_at + self._wall_offset, now - request.sent_at
         if isinstance(outcome, Failure):
-            for entry in request.entries:
-                self._log.failed(entry, outcome, started=started, duration=duration)
-            self._request_failed(request, outcome, now)
+            for of in carried:
+                if of.left is not None:
+                    self._log.failed(of.left, outcome, started=started, duration=duration)
+            self._request_failed(request, carried, outcome, now)
             return
-        self._failures = 0
-        self._ever_succeeded = True
-        for entry, result in zip(request.entries, outcome.results, strict=True):
-            self._log.attempted(entry, result, started=started, duration=duration)
-            self._settle(_Unjudged(entry, result, request.sent_at, now), now)
+        self._calls.succeeded()
+        # Backwards: each that waits for its turn again is put first in line.
+        for of, result in zip(reversed(carried), reversed(outcome.results), strict=True):
+            if of.left is not None:
+                self._log.attempted(of.left, result, started=started, duration=duration)
+            self._settle(Answer(of, result, request.sent_at, now), now)
 
     def shards_listed(self, listing: Sequence[ShardDescription] | Failure, now: float) -> None:
         """Take the outcome of a :class:`ListShards`."""
@@ -181,9 +144,8 @@ class Pipeline:
         else:
             self.ledger.refreshes += 1
             self._use_listing(listing, now)
-        waiting, self._unjudged = self._unjudged, deque()
-        for unjudged in waiting:
-            self._settle(unjudged, now, again=True)
+        for answer in self._waiting.release():
+            self._settle(answer, now, again=True)
 
     def stream_described(self, summary: StreamSummary | Failure, now: float) -> None:
         """Take the outcome of a :class:`DescribeStream`."""
@@ -203,35 +165,36 @@ class Pipeline:
 
     def effects(self, now: float) -> list[Effect]:
         """Return what must be done now."""
-        if now >= self._expiry_at:
-            self._expire(now)
-        while self._unjudged and now >= self._unjudged[0].since + VERDICT_PATIENCE:
-            self._again(self._unjudged.popleft().entry, now, alone=True)
+        sweeps = now >= self._stock.expiry_at
+        if sweeps:
+            self._stock.expire(now)
+        while (overdue := self._waiting.next_overdue(now)) is not None:
+            self._stock.again(overdue, now, alone=True)
         if self._router.shard_map.refresh.ask(now):
             self._effects.append(ListShards())
         if self._router.facts.refresh.ask(now):
             self._effects.append(DescribeStream())
-        while self._retries and self._retries[0][0] <= now:
-            self._queue_again(heappop(self._retries)[2], now)
-        while self._advance(now) and self._router.holds:
+        while (entry := self._waiting.next_due(now)) is not None:
+            self._stock.queue_again(entry, now)
+        while self._advance(now) and self._router.held:
             pass
+        if sweeps:
+            self._stock.look_for_oldest()
         effects = list(self._effects)
         self._effects.clear()
         return effects
 
     def deadline(self, now: float) -> float:
         """Return when :meth:`effects` next has something to do."""
-        deadlines = [self._router.deadline(now)]
-        if self.ledger.pending:
-            deadlines.append(self._expiry_at)
-        if self._retries:
-            deadlines.append(self._retries[0][0])
-        if self._unjudged:
-            deadlines.append(self._unjudged[0].since + VERDICT_PATIENCE)
-        if self._limiter.waiting or self._urgent or self._router.holds:
-            if now < self._blocked_until:
-                deadlines.append(self._blocked_until)
-            elif self._may_send(now):
+        deadlines = [
+            self._router.deadline(now),
+            self._waiting.deadline(),
+            self._stock.expiry_at,
+        ]
+        if self._limiter.waiting or self._calls.wait_to_go_again or self._router.held:
+            if now < self._calls.blocked_until:
+                deadlines.append(self._calls.blocked_until)
+            elif self._calls.may_send(now):
                 deadlines.append(self._limiter.deadline(now))
         return min(deadlines)
 
@@ -239,38 +202,26 @@ class Pipeline:
 
     def _advance(self, now: float) -> bool:
         """Move events as far as they may go; return whether any was sent."""
-        room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
-        blocked = now < self._blocked_until
-        self._refuse(self._router.route_held(now, room=0 if blocked else room), now)
+        room = 0
+        if now >= self._calls.blocked_until:
+            room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
+        self._stock.refuse(self._router.route_held(now, room=room), now)
         for entry in self._router.take(now):
             self._limiter.add(entry, now)
         sent = False
-        while self._may_send(now):
-            request = self._next_request(now)
+        while self._calls.may_send(now):
+            request = self._calls.next_again() or self._collector.form(self._limiter, now)
             if request is None:
                 break
             self._send(request, now)
             sent = True
         return sent
 
-    def _may_send(self, now: float) -> bool:
-        probing = self._failures >= FAILURES_BEFORE_PROBING
-        most = 1 if probing else self._options.max_requests_in_flight
-        return now >= self._blocked_until and len(self._in_flight) < most
-
-    def _next_request(self, now: float) -> PutRecordsRequest | None:
-        if self._urgent:
-            return self._urgent.popleft()
-        return self._collector.form(self._limiter, now)
-
     def _send(self, request: PutRecordsRequest, now: float) -> None:
-        request.sent_at = now
-        self._in_flight.add(request)
         self.ledger.requests += 1
         self.ledger.entries += len(request.wire)
         self.ledger.sent_bytes += request.size
-        left = request.oldest + self._options.time_to_live - now
-        self._effects.append(SendRequest(request, min(self._options.request_timeout, left)))
+        self._effects.append(SendRequest(request, self._calls.begin(request, now)))
 
     # -- what is known of the stream -------------------------------------------
 
@@ -279,7 +230,7 @@ class Pipeline:
         changed = self._router.adopt()
         self._limiter.use_shards(self._router.placeable())
         if changed:
-            self._reroute(now)
+            self._stock.admit(self._stock.unqueue(), now)
 
     def _use_listing(self, listing: Sequence[ShardDescription], now: float) -> None:
         shard_map = self._router.shard_map
@@ -295,32 +246,21 @@ class Pipeline:
             )
         if generation == shard_map.generation:
             return
-        contents = self._unqueue()
+        contents = self._stock.unqueue()
         for shard_id, hash_keys in gone.items():
             self._limiter.bequeath(shard_id, shard_map.overlapping(hash_keys), now)
-        self._router.adopt()
-        self._limiter.use_shards(self._router.placeable())
-        self._admit(contents, now)
-
-    def _reroute(self, now: float) -> None:
-        self._admit(self._unqueue(), now)
-
-    def _unqueue(self) -> list[Content]:
-        """Take apart everything that was routed and waits to be sent."""
-        contents = self._router.dissolve()
-        for entry in self._limiter.withdraw(math.inf):
-            contents += entry.contents
-        return contents
+        self._adopt(now)
+        self._stock.admit(contents, now)
 
     # -- judging ---------------------------------------------------------------
 
-    def _settle(self, answer: _Unjudged, now: float, *, again: bool = False) -> None:
+    def _settle(self, answer: Answer, now: float, *, again: bool = False) -> None:
         """Carry out the verdict on one entry; ``again`` when it was judged before."""
-        entry, result, sent_at = answer.entry, answer.result, answer.sent_at
+        entry, sent_at = answer.of.entry, answer.sent_at
         router = self._router
         verdict = judge(
             entry,
-            result,
+            answer.result,
             sent_at=sent_at,
             shard_map=router.shard_map,
             distribution=router.facts.distribution,
@@ -328,176 +268,142 @@ class Pipeline:
         if verdict.wrong_shard:
             self.ledger.wrong_shard += not again
             router.shard_map.refresh.need(sent_at, now)
-        if verdict.stream_places:
+        if self._is_astray(entry, answer.result):
+            router.facts.refresh.need(sent_at, now, after=_RELIST_DELAY)
+        if verdict.stream_places and router.doubts:
             router.facts.prove_auto(sent_at, now)
             self._adopt(now)
-        error = f"{result.error_code}: {result.error_message}"
-        match verdict.action:
+        if verdict.action is Action.DELIVER:
+            self._limiter.taken(entry.predicted, sent_at)
+        elif verdict.action is Action.SLOW_DOWN:
+            self.ledger.throttled += 1
+            self._limiter.throttled(entry.predicted, sent_at, now, self._jitter())
+        elif verdict.action is Action.HOLD:
+            router.shard_map.refresh.need(now, now, after=_RELIST_DELAY if again else 0.0)
+        if answer.of.left is not None:
+            self._carry_out(verdict.action, answer, answer.of.left, now)
+
+    def _is_astray(self, entry: Entry, result: EntryResult) -> bool:
+        """Tell whether a shard took what its range excludes, which asks for a description."""
+        if not self._router.doubts or not result.success or result.shard_id == entry.predicted:
+            return False
+        taken_by = self._router.shard_map.range_of(ShardId(result.shard_id or ""))
+        return taken_by is not None and not taken_by.contains(entry.outer_hash_key)
+
+    def _carry_out(self, action: Action, answer: Answer, left: Entry, now: float) -> None:
+        result = answer.result
+        match action:
             case Action.DELIVER:
-                self._limiter.taken(entry.predicted, sent_at)
-                self.ledger.took(entry)
-                self._log.delivered(entry, result)
+                self.ledger.took(left)
+                self._log.delivered(left, result)
             case Action.HOLD:
-                self._unjudged.append(answer)
-                router.shard_map.refresh.need(now, now, after=_RELIST_DELAY if again else 0.0)
-            case Action.REROUTE:
-                self._again(entry, now)
-            case Action.SEND_ALONE:
-                self._again(entry, now, alone=True)
-            case Action.SLOW_DOWN:
-                self._slow_down(entry, error, sent_at, now)
-            case Action.RETRY:
-                self._retry_later(entry, now)
+                self._waiting.hold(answer)
+            case Action.REROUTE | Action.SEND_ALONE:
+                self._stock.again(left, now, alone=action is Action.SEND_ALONE)
             case Action.REJECT:
-                self._drop(entry.contents, DropReason.REJECTED, error, now)
-                router.facts.refresh.need(sent_at, now)
+                self._router.facts.refresh.need(answer.sent_at, now)
+                self._reject(answer.of.entry, left, _in_words(result), now)
+            case Action.SLOW_DOWN if self._options.fail_if_throttled:
+                self._stock.drop(left.contents, DropReason.THROTTLED, _in_words(result), now)
+            case Action.RETRY if left is answer.of.entry:
+                left.failures += 1
+                wait = ENTRY_BACKOFF[Kind.TRANSIENT].delay(left.failures, self._jitter())
+                self._waiting.back_off(left, now + wait)
+            case _:
+                self._stock.queue_remainder(answer.of, now)
 
-    def _slow_down(self, entry: Entry, error: str, sent_at: float, now: float) -> None:
-        self.ledger.throttled += 1
-        if self._options.fail_if_throttled:
-            self._drop(entry.contents, DropReason.THROTTLED, error, now)
-            return
-        self._limiter.throttled(entry.predicted, sent_at, now, self._jitter())
-        self._queue_again(entry, now)
-
-    def _retry_later(self, entry: Entry, now: float) -> None:
-        entry.failures += 1
-        self._serial += 1
-        due = now + ENTRY_BACKOFF[Kind.TRANSIENT].delay(entry.failures, self._jitter())
-        heappush(self._retries, (due, self._serial, entry))
-
-    def _queue_again(self, entry: Entry, now: float) -> None:
-        """Put an entry back in line if it still suits the stream, else take it apart."""
-        if self._router.suits(entry):
-            self.ledger.retried += entry.events
-            self._limiter.add(entry, now, first=True)
+    def _reject(self, entry: Entry, left: Entry, error: str, now: float) -> None:
+        """Give up what can never be written; out of an aggregated record, only the culprit."""
+        if entry.aggregated:
+            self._stock.again(left, now, alone=True)
         else:
-            self._again(entry, now)
-
-    def _again(self, entry: Entry, now: float, *, alone: bool = False) -> None:
-        """Route the user records of an entry anew."""
-        self.ledger.retried += entry.events
-        if alone:
-            self._refuse(self._router.admit_alone(entry.contents), now)
-        else:
-            self._admit(entry.contents, now)
+            self._stock.drop(left.contents, DropReason.REJECTED, error, now)
 
     # -- whole requests --------------------------------------------------------
 
-    def _request_failed(self, request: PutRecordsRequest, failure: Failure, now: float) -> None:
+    def _request_failed(
+        self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
+    ) -> None:
+        calls = self._calls
         kind = classify_request(failure.code, failure.message)
         if can_resend_at_once(failure.code, kind) and not request.resent:
-            request.resent = True
-            self._urgent.append(request)
+            request.resent = kind
+            self._repeat(carried, [request], now)
             return
-        if kind is Kind.BAD_ENTRY:
-            if len(request.entries) > 1:
-                self._urgent.extend(request.halves())
-                return
-            if self._ever_succeeded:
-                self._report(failure, "one record is given up, its neighbours are sent")
-                error = f"{failure.code}: {failure.message}"
-                self._drop(request.entries[0].contents, DropReason.REJECTED, error, now)
-                return
-            # Nothing ever worked and a sound record fails: it is not the record.
+        if kind is Kind.BAD_ENTRY and self._search(request, carried, failure, now):
+            return
+        if kind is Kind.BAD_ENTRY or (kind is Kind.CLOCK and request.resent is kind):
             kind = Kind.PERMANENT
-        self._back_off(kind, failure, request, now)
-        if kind in _TELL_AT_ONCE or self._failures >= FAILURES_BEFORE_PROBING:
-            self._report(failure, "events are kept and tried again")
-        for entry in reversed(request.entries):
-            self._keep_or_fail(entry, kind, failure, now)
-
-    def _back_off(
-        self, kind: Kind, failure: Failure, request: PutRecordsRequest, now: float
-    ) -> None:
-        # Calls that were under way together fail together: that is one failure.
-        if request.sent_at >= self._failed_at:
-            self._failures += 1
-            self._failed_at = now
-        delay = request_delay(kind, self._failures, self._jitter(), retry_after=failure.retry_after)
-        self._blocked_until = max(self._blocked_until, now + delay)
+        calls.failed(kind, failure, request.sent_at, now, self._jitter())
         if kind is Kind.THROTTLED:
-            self.ledger.throttled += len(request.entries)
+            self.ledger.throttled += len(carried)
             self._limiter.all_throttled(request.sent_at, now, self._jitter())
+        if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
+            self._report(failure, "events are kept and tried again")
+        for of in reversed(carried):
+            self._keep_or_fail(of, kind, _in_words(failure), now)
 
-    def _keep_or_fail(self, entry: Entry, kind: Kind, failure: Failure, now: float) -> None:
-        error = f"{failure.code}: {failure.message}"
-        if kind is Kind.THROTTLED and self._options.fail_if_throttled:
-            self._drop(entry.contents, DropReason.THROTTLED, error, now)
-        elif kind is Kind.PERMANENT and entry.ticketed:
-            # Who waits for a result learns at once; what nobody waits for is kept.
-            waited_for = [content for content in entry.contents if _is_waited_for(content)]
-            self._drop(waited_for, DropReason.REJECTED, error, now)
-            self._admit((c for c in entry.contents if not _is_waited_for(c)), now)
-        else:
-            self._queue_again(entry, now)
+    def _search(
+        self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
+    ) -> bool:
+        """Look for the one bad entry of a refused request; False when there is none."""
+        calls = self._calls
+        if calls.refused_throughout:
+            return False
+        if len(carried) > 1:
+            self._repeat(carried, request.halves(), now)
+            return True
+        if calls.ever_succeeded:
+            self._report(failure, "one record is given up, its neighbours are sent")
+            entry, left = carried[0]
+            if left is not None:
+                self._reject(entry, left, _in_words(failure), now)
+            return True
+        # Nothing ever worked and a sound record fails: it is not the record.
+        calls.refused_throughout = True
+        for waiting in reversed(calls.withdraw(math.inf)):
+            self._stock.queue_again(waiting, now)
+        return False
 
-    # -- the end of events -----------------------------------------------------
-
-    def _admit(self, contents: Iterable[Content], now: float) -> None:
-        self._refuse(self._router.admit(contents, now), now)
-
-    def _refuse(self, too_large: list[Content], now: float) -> None:
-        if too_large:
-            error = f"larger than a record of the stream, {self.record_max_bytes} bytes"
-            self._drop(too_large, DropReason.TOO_LARGE, error, now)
-
-    def _drop(
-        self, contents: Sequence[Content], reason: DropReason, error: str, now: float
+    def _repeat(
+        self, carried: list[Remainder], requests: Iterable[PutRecordsRequest], now: float
     ) -> None:
-        if contents:
-            self.ledger.gave_up(contents, reason)
-            self._log.dropped(contents, reason, error, at=now + self._wall_offset)
+        """Send requests that hold what a call has carried, unless some of it has expired."""
+        if all(of.left is of.entry for of in carried):
+            self._calls.send_again(*requests)
+            return
+        for of in reversed(carried):
+            self._stock.queue_remainder(of, now)
 
-    def _expires(self, arrival: float) -> None:
-        self._expiry_at = min(self._expiry_at, arrival + self._options.time_to_live)
+    def _keep_or_fail(self, of: Remainder, kind: Kind, error: str, now: float) -> None:
+        left = of.left
+        if left is None:
+            return
+        if kind is Kind.THROTTLED and self._options.fail_if_throttled:
+            self._stock.drop(left.contents, DropReason.THROTTLED, error, now)
+        elif kind is Kind.PERMANENT and left.ticketed:
+            # Who waits for a result learns at once; what nobody waits for is kept.
+            waited_for = [content for content in left.contents if _is_waited_for(content)]
+            kept = [content for content in left.contents if not _is_waited_for(content)]
+            self._stock.drop(waited_for, DropReason.REJECTED, error, now)
+            self.ledger.retried += sum(map(len, kept))
+            self._stock.admit(kept, now)
+        else:
+            self._stock.queue_remainder(of, now)
 
-    def _withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out the entries with an event from ``oldest_allowed`` or before."""
-        entries = self._limiter.withdraw(oldest_allowed)
-        retries, self._retries = self._retries, []
-        for retry in retries:
-            if retry[2].oldest <= oldest_allowed:
-                entries.append(retry[2])
-            else:
-                self._retries.append(retry)
-        heapify(self._retries)
-        unjudged, self._unjudged = self._unjudged, deque()
-        for answer in unjudged:
-            if answer.entry.oldest <= oldest_allowed:
-                entries.append(answer.entry)
-            else:
-                self._unjudged.append(answer)
-        urgent, self._urgent = self._urgent, deque()
-        for request in urgent:
-            if request.oldest <= oldest_allowed:
-                entries += request.entries
-            else:
-                self._urgent.append(request)
-        return entries
-
-    def _expire(self, now: float) -> None:
-        """Give up what is older than the time to live; its company is routed again."""
-        oldest_allowed = now - self._options.time_to_live
-        expired = self._router.expire(oldest_allowed, now)
-        for entry in self._withdraw(oldest_allowed):
-            expired += [c for c in entry.contents if c.arrival <= oldest_allowed]
-            self._admit((c for c in entry.contents if c.arrival > oldest_allowed), now)
-        self._drop(expired, DropReason.EXPIRED, "the time to live has ended", now)
-        oldest = min(
-            self._router.oldest(),
-            self._limiter.oldest(),
-            min((entry.oldest for _, _, entry in self._retries), default=math.inf),
-            min((answer.entry.oldest for answer in self._unjudged), default=math.inf),
-            min((request.oldest for request in self._urgent), default=math.inf),
-        )
-        self._expiry_at = oldest + self._options.time_to_live
+    # -- reports ---------------------------------------------------------------
 
     def _report(self, failure: Failure, consequence: str) -> None:
-        self.last_error = f"{failure.code}: {failure.message}"
+        self.last_error = _in_words(failure)
         parts = (self.last_error, advice(failure.code), consequence)
         text = "; ".join(part for part in parts if part)
         self._effects.append(Report(failure.code, f"stream {self.stream_name!r}: {text}"))
+
+
+def _in_words(failure: Failure | EntryResult) -> str:
+    if isinstance(failure, Failure):
+        return f"{failure.code}: {failure.message}"
+    return f"{failure.error_code}: {failure.error_message}"
 
 
 def _is_waited_for(content: Content) -> bool:

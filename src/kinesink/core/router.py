@@ -47,6 +47,7 @@ class Router:
     def __init__(self, options: PipelineOptions, now: float) -> None:
         self.shard_map = ShardMap()
         self.facts = StreamFacts(options)
+        self._detects = options.record_distribution == "detect"
         self._never_shares = options.framing == "none"
         self._linger = options.linger
         self._aggregator = Aggregator(options)
@@ -54,7 +55,7 @@ class Router:
         self._hurry_before = 0
         self._discovery_ends = now + DISCOVERY_TIMEOUT
         self.shard_map.refresh.due_at = now
-        if options.record_distribution == "detect" or options.record_max_bytes is None:
+        if self._detects or options.record_max_bytes is None:
             self.facts.refresh.due_at = now
         self.adopt()
 
@@ -64,14 +65,19 @@ class Router:
         return self._aggregator.record_max_bytes
 
     @property
-    def holds(self) -> bool:
-        """Whether events wait to be routed."""
-        return bool(self._held)
+    def held(self) -> int:
+        """How many contents wait to be routed."""
+        return len(self._held)
 
     @property
     def shares(self) -> bool:
         """Whether user records may share an aggregated record."""
         return self._aggregator.sharing is not Sharing.NOTHING
+
+    @property
+    def doubts(self) -> bool:
+        """Whether placements may yet prove that the stream places records itself."""
+        return self._detects and self.facts.distribution is not Distribution.AUTO
 
     def adopt(self) -> bool:
         """Apply what is known of the stream; return whether routing has changed."""
@@ -150,20 +156,23 @@ class Router:
 
     def dissolve(self) -> list[Content]:
         """Return everything that waits here, and forget it."""
-        contents = [*self._held, *self._aggregator.dissolve()]
+        contents = [*self._aggregator.dissolve(), *self._held]
         self._held.clear()
         return contents
 
-    def expire(self, oldest_allowed: float, now: float) -> list[Content]:
-        """Return what arrived at ``oldest_allowed`` or before, and forget it."""
+    def expire(self, oldest_allowed: float) -> tuple[list[Content], list[Content]]:
+        """Take out what arrived at ``oldest_allowed`` or before.
+
+        :returns: that, and what shared the window with it and is to be admitted again.
+        """
         expired = [content for content in self._held if content.arrival <= oldest_allowed]
         if expired:
             self._held = deque(c for c in self._held if c.arrival > oldest_allowed)
+        company: list[Content] = []
         if self._aggregator.deadline - self._linger <= oldest_allowed:
-            window = list(self._aggregator.dissolve())
-            expired += [content for content in window if content.arrival <= oldest_allowed]
-            self.admit((c for c in window if c.arrival > oldest_allowed), now)
-        return expired
+            for content in self._aggregator.dissolve():
+                (expired if content.arrival <= oldest_allowed else company).append(content)
+        return expired, company
 
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
@@ -202,11 +211,9 @@ class Router:
     def _route_keyed(self, record: UserRecord, *, alone: bool) -> list[Content]:
         if not self._aggregator.fits(record):
             return [record]
-        if record.hash_key is None:
-            record.hash_key = effective_hash_key(record)
         predicted: ShardId | None = None
         if self.facts.distribution is not Distribution.AUTO:
-            predicted = self.shard_map.predict(record.hash_key)
+            predicted = self.shard_map.predict(effective_hash_key(record))
         if alone:
             self._aggregator.add_alone(record, predicted)
         else:

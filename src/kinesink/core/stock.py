@@ -1,0 +1,162 @@
+"""Where every pending event of a stream is, and how it ends.
+
+Law: a pending event is in exactly one place - with the router, in line for a shard, in
+a call, in backoff or under an answer not yet judged - until it is delivered or dropped,
+which is counted once. Wherever it is, it expires when its time to live ends.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from kinesink.core.attempts import AttemptLog
+from kinesink.core.calls import Calls
+from kinesink.core.ledger import Ledger
+from kinesink.core.rate_limiter import RateLimiter
+from kinesink.core.records import DropReason, Failure
+from kinesink.core.retry_policy import READ_TIMEOUT
+from kinesink.core.router import Router
+from kinesink.core.waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kinesink.core.calls import Remainder
+    from kinesink.core.effects import Effect
+    from kinesink.core.entry import Entry
+    from kinesink.core.options import PipelineOptions
+    from kinesink.core.records import Content
+
+# Looking for what has expired costs about a microsecond per entry. Up to so many
+# entries it happens on time to the instant; beyond, at most a twentieth of a core goes
+# into it, and events may expire that much late.
+_PROMPT_SWEEP_ENTRIES: Final = 2000
+_SWEEP_SECONDS_PER_ENTRY: Final = 20e-6
+
+#: What is written down of a call that outlives an event it carries.
+_NO_ANSWER: Final = Failure(READ_TIMEOUT, "no answer before the time to live ended")
+
+
+class Stock:
+    """The places where events wait, and the account of them."""
+
+    def __init__(
+        self, options: PipelineOptions, effects: list[Effect], *, now: float, wall_offset: float
+    ) -> None:
+        self.ledger = Ledger()
+        self.log = AttemptLog(effects)
+        self.router = Router(options, now)
+        self.limiter = RateLimiter(options)
+        self.calls = Calls(options)
+        self.waiting = Waiting()
+        self._wall_offset = wall_offset
+        self._time_to_live = options.time_to_live
+        #: No pending event has arrived before.
+        self._oldest = math.inf
+        self._next_sweep = -math.inf
+
+    # -- in and around ---------------------------------------------------------
+
+    def add(self, contents: Iterable[Content], now: float) -> None:
+        """Take events in."""
+        arrived = list(contents)
+        for content in arrived:
+            self.ledger.arrived(content)
+            self._oldest = min(self._oldest, content.arrival)
+        self.admit(arrived, now)
+
+    def admit(self, contents: Iterable[Content], now: float) -> None:
+        """Let the router have events."""
+        self.refuse(self.router.admit(contents, now), now)
+
+    def again(self, entry: Entry, now: float, *, alone: bool = False) -> None:
+        """Route the user records of an entry anew; ``alone`` so that they share nothing."""
+        self.ledger.retried += entry.events
+        if alone and self.router.shares:
+            self.refuse(self.router.admit_alone(entry.contents), now)
+        else:
+            self.admit(entry.contents, now)
+
+    def queue_again(self, entry: Entry, now: float) -> None:
+        """Put an entry back in line if it still suits the stream, else take it apart."""
+        if self.router.suits(entry):
+            self.ledger.retried += entry.events
+            self.limiter.add(entry, now, first=True)
+        else:
+            self.again(entry, now)
+
+    def queue_remainder(self, of: Remainder, now: float) -> None:
+        """Put back what is left of an entry; less than all of it is encoded anew."""
+        if of.left is of.entry:
+            self.queue_again(of.entry, now)
+        elif of.left is not None:
+            self.again(of.left, now)
+
+    def unqueue(self) -> list[Content]:
+        """Take apart everything that was routed and waits to be sent, oldest first."""
+        contents = [c for entry in self.limiter.withdraw(math.inf) for c in entry.contents]
+        return contents + self.router.dissolve()
+
+    # -- the end of events -----------------------------------------------------
+
+    def drop(self, contents: Sequence[Content], reason: DropReason, error: str, now: float) -> None:
+        """Give events up."""
+        if contents:
+            self.ledger.gave_up(contents, reason)
+            self.log.dropped(contents, reason, error, at=now + self._wall_offset)
+
+    def refuse(self, too_large: list[Content], now: float) -> None:
+        """Give up what the stream can never take."""
+        error = f"larger than a record of the stream, {self.router.record_max_bytes} bytes"
+        self.drop(too_large, DropReason.TOO_LARGE, error, now)
+
+    def abandon(self, reason: DropReason, error: str, now: float) -> None:
+        """Give up all that is pending, calls under way included."""
+        contents = self.calls.abandon()
+        contents += [content for entry in self._withdraw(math.inf) for content in entry.contents]
+        contents += self.waiting.expire(math.inf)
+        contents += self.router.dissolve()
+        self.drop(contents, reason, error, now)
+
+    @property
+    def expiry_at(self) -> float:
+        """When to look for what has expired; infinite while nothing is pending."""
+        if not self.ledger.pending:
+            return math.inf
+        return max(self._oldest + self._time_to_live, self._next_sweep)
+
+    def expire(self, now: float) -> None:
+        """Give up what is older than the time to live; its company is routed again.
+
+        Look what is left with :meth:`look_for_oldest` once that has happened.
+        """
+        # By the sum that made the deadline: the difference may round the other way.
+        oldest_allowed = max(now - self._time_to_live, self._oldest)
+        self._next_sweep = max(now + self._sweep_delay(), math.nextafter(now, math.inf))
+        expired, company = self.router.expire(oldest_allowed)
+        for entry in self._withdraw(oldest_allowed):
+            for content in entry.contents:
+                (expired if content.arrival <= oldest_allowed else company).append(content)
+        for sent_at, gone in self.calls.expire(oldest_allowed):
+            started, duration = sent_at + self._wall_offset, now - sent_at
+            self.log.failed(gone, _NO_ANSWER, started=started, duration=duration)
+            expired += gone.contents
+        expired += self.waiting.expire(oldest_allowed)
+        self.drop(expired, DropReason.EXPIRED, "the time to live has ended", now)
+        self.admit(company, now)
+
+    def look_for_oldest(self) -> None:
+        """Find out when the next event expires."""
+        places = (self.router, self.limiter, self.calls, self.waiting)
+        self._oldest = min(place.oldest() for place in places)
+
+    def _sweep_delay(self) -> float:
+        entries = self.limiter.waiting + len(self.waiting) + self.calls.entries
+        excess = entries + self.router.held - _PROMPT_SWEEP_ENTRIES
+        return max(0.0, excess * _SWEEP_SECONDS_PER_ENTRY)
+
+    def _withdraw(self, oldest_allowed: float) -> list[Entry]:
+        """Take out the entries to be sent with an event from ``oldest_allowed`` or before."""
+        places = (self.limiter, self.waiting, self.calls)
+        return [entry for place in places for entry in place.withdraw(oldest_allowed)]

@@ -1,0 +1,495 @@
+"""Routing and resharding (cases R), on the core alone."""
+
+# ruff: noqa: N802 - the tests carry the names of the cases
+
+from __future__ import annotations
+
+from kinesink.core.effects import ListShards
+from kinesink.core.hash_key import hash_key_of
+from kinesink.core.limits import MAX_HASH_KEY
+from kinesink.core.options import PipelineOptions
+from kinesink.core.records import Answered, DropReason, Failure, StreamSummary, UserRecord
+from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
+from tests.core.world import DENIED, FAULT, OPEN_RATE, THROTTLED, Ticket, World, result_of
+
+HALF = (MAX_HASH_KEY + 1) // 2
+QUARTER = HALF // 2
+
+
+def ready(**options: object) -> World:
+    """Return a world of two shards whose map is known, unless told otherwise."""
+    world = World(**{"shards": 2, **options})  # type: ignore[arg-type]
+    world.run(0.5)
+    assert world.questions == {"ListShards": 1, "DescribeStreamSummary": 1}
+    return world
+
+
+def test_R1_what_travelled_alone_during_a_split_lands_once() -> None:
+    """Only the map was wrong: the record is where it belongs."""
+    world = ready(shards=1)
+    world.split()
+    record = world.keyed(b"a", waited=True)
+    world.run()
+    assert world.copies == {b"a": 1}
+    assert world.questions["ListShards"] == 2
+    assert result_of(record).success
+    world.check(delivered=1)
+
+
+def test_R1_aggregated_events_survive_a_split_with_two_copies_at_most() -> None:
+    """Those that fit the child land once; those that do not, again after a refresh."""
+    world = ready(shards=1)
+    world.split()
+    for i in range(50):
+        world.keyed(b"%d" % i, key=str(i))
+    world.run()
+    world.check(delivered=50)
+    assert set(world.copies.values()) == {1}
+    assert len(world.written) == 1 + 2
+    assert world.questions["ListShards"] == 2
+
+
+def test_R2_a_merge_with_a_request_in_flight_duplicates_nothing() -> None:
+    """Every sub-record lies in the child: its range is looked up, then it counts."""
+    world = ready()
+    for i in range(10):
+        world.keyed(b"%d" % i, hash_key=i)
+    world.merge()
+    world.run()
+    assert len(world.sent) == 1
+    assert world.questions["ListShards"] == 2
+    assert set(world.copies.values()) == {1}
+    world.check(delivered=10)
+
+
+def test_R3_aggregate_with_a_stray_sub_record_is_retried_whole() -> None:
+    """A consumer drops the aggregated record for one stray: nothing of it is delivered."""
+    world = ready(shards=1)
+    world.split()
+    records = [
+        world.keyed(b"low", hash_key=0, waited=True),
+        world.keyed(b"low too", hash_key=1, waited=True),
+        world.keyed(b"high", hash_key=MAX_HASH_KEY, waited=True),
+    ]
+    world.run(0.12)
+    assert world.stray == 1
+    assert world.pipeline.ledger.delivered == 0
+    world.run()
+    assert world.copies == {b"low": 1, b"low too": 1, b"high": 1}
+    assert [len(result_of(record).attempts) for record in records] == [2, 2, 2]
+    assert world.pipeline.ledger.wrong_shard == 1
+    world.check(delivered=3)
+
+
+def test_R4_unknown_actual_shard_is_judged_by_the_refreshed_map() -> None:
+    """By the old ranges nothing could be said: the verdict waits for the listing."""
+    world = ready(shards=1)
+    world.split()
+    world.answers_questions = False
+    world.keyed(b"a", hash_key=1)
+    world.keyed(b"b", hash_key=2)
+    world.run()
+    assert world.pipeline.ledger.pending == 2
+    assert len(world.sent) == 1
+    world.list_shards()
+    world.run()
+    assert len(world.sent) == 1
+    world.check(delivered=2)
+
+
+def test_R4_listing_that_lags_is_read_again_after_a_second() -> None:
+    """A listing may not know the child yet; asking again at once would only spin."""
+    world = ready(shards=1)
+    world.listing = world.open_shards()
+    world.split()
+    world.keyed(b"a", hash_key=1)
+    world.keyed(b"b", hash_key=2)
+    world.run(3)
+    assert 3 <= world.questions["ListShards"] <= 5
+    world.listing = None
+    world.run(3)
+    assert len(world.sent) == 1
+    world.check(delivered=2)
+
+
+def test_R4_verdict_does_not_wait_for_ever() -> None:
+    """Without a listing that knows the shard, each user record travels again, alone."""
+    world = ready(shards=1)
+    world.split()
+    world.listing = DENIED
+    world.keyed(b"a", hash_key=1)
+    world.keyed(b"b", hash_key=2)
+    world.run(12)
+    assert world.copies == {b"a": 2, b"b": 2}
+    assert world.written[1:] == [b"a", b"b"]
+    world.check(delivered=2)
+
+
+def test_R5_a_hundred_wrong_shards_cause_one_listing() -> None:
+    """Evidence joins the question under way; what was sent before its answer proves nothing."""
+    options = PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE)
+    world = ready(shards=1, latency=0.3, options=options)
+    world.split()
+    for i in range(100):
+        world.keyed(b"%d" % i, key=str(i))
+    world.run(0.2)
+    for i in range(100, 200):
+        world.keyed(b"%d" % i, key=str(i))
+    world.run(5)
+    assert world.pipeline.ledger.wrong_shard > 100
+    assert world.questions["ListShards"] == 2
+    world.check(delivered=200)
+
+
+def test_R6_stale_map_serves_while_a_refresh_fails() -> None:
+    """Events go on being aggregated by the last known map."""
+    world = ready()
+    world.listing = Failure("InternalFailure", "oops")
+    world.run(600)
+    asked = world.questions["ListShards"]
+    assert asked > 1
+    for i in range(100):
+        world.keyed(b"%d" % i, key=str(i))
+    world.run()
+    assert len(world.written) == 2
+    world.check(delivered=100)
+
+
+def test_R7_without_a_map_only_equal_hash_keys_share() -> None:
+    """Wherever the boundaries lie, one hash key is on one side."""
+    world = World(shards=4)
+    world.listing = DENIED
+    world.run(0.5)
+    for i in range(8):
+        world.keyed(b"%d" % i, key="ab"[i % 2])
+    world.keyless(b"x", b"y")
+    world.run()
+    assert len(world.written) == 3
+    assert world.stray == 0
+    world.check(delivered=10)
+
+
+def test_R9_without_permission_to_list_events_flow_and_one_line_says_why() -> None:
+    """Nothing waits for the map longer than for its first answer."""
+    world = World(shards=4)
+    world.listing = world.summary = DENIED
+    for i in range(10):
+        world.keyed(b"%d" % i, key=str(i))
+    world.keyless(b"x", b"y")
+    world.run(0.2)
+    assert len(world.written) == 12
+    world.check(delivered=12)
+    world.run(300)
+    assert 10 < world.questions["ListShards"] < 30
+    assert ":ListShards" in world.reports[0].text
+
+
+def test_R9_nothing_waits_longer_than_the_discovery_for_silent_questions() -> None:
+    """Answers that never come hold the first events for two seconds."""
+    world = World()
+    world.answers_questions = False
+    world.keyless(b"x")
+    world.keyed(b"y")
+    world.run(1.9)
+    assert not world.sent
+    world.run(0.2)
+    world.check(delivered=2)
+
+
+def test_R12_hash_keys_in_a_hole_travel_alone() -> None:
+    """There is no prediction to aggregate by, and it is said once a listing."""
+    world = World(shards=2)
+    world.listing = world.open_shards()[:1]
+    world.run(0.5)
+    world.keyed(b"a", hash_key=HALF)
+    world.keyed(b"b", hash_key=HALF + 1)
+    world.keyed(b"c", hash_key=0)
+    world.keyed(b"d", hash_key=1)
+    world.run(0.4)
+    assert sorted(map(len, world.written))[:2] == [1, 1]
+    assert {report.kind for report in world.reports} == {"IncompleteListing"}
+    world.check(delivered=4)
+
+
+def test_R12_an_entry_for_a_hole_is_retried_as_it_is() -> None:
+    """Taken apart it would find no better place."""
+    world = World(shards=2)
+    world.listing = world.open_shards()[:1]
+    world.run(0.5)
+    world.script.append(lambda _: Answered([THROTTLED]))
+    world.keyed(b"a", hash_key=HALF)
+    world.run(3)
+    assert world.copies == {b"a": 1}
+    world.check(delivered=1)
+
+
+def test_R12_a_listing_with_a_gap_does_not_replace_a_whole_map() -> None:
+    """It has raced a reshard; the old map serves and the question comes again."""
+    world = ready()
+    world.listing = world.open_shards()[1:]
+    world.run(600)
+    for i in range(20):
+        world.keyed(b"%d" % i, key=str(i))
+    world.run()
+    assert len(world.written) == 2
+    assert world.questions["ListShards"] > 2
+    world.check(delivered=20)
+
+
+def test_R13_what_waits_for_a_closed_shard_is_predicted_again() -> None:
+    """Neither the window nor the line of a shard outlives it."""
+    world = ready(options=PipelineOptions(linger=5.0))
+    world.keyed(b"a", hash_key=0)
+    world.keyed(b"b", hash_key=QUARTER)
+    world.split()
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run(6)
+    assert world.written == [b"a", b"b"]
+    assert len(world.sent) == 1
+    world.check(delivered=2)
+
+
+def test_R13_an_entry_whose_shard_closed_during_its_backoff_is_taken_apart() -> None:
+    """Sent as it was, it would only be astray."""
+    world = ready(shards=1)
+    world.jitter = 1.0
+    world.script.append(lambda _: Answered([FAULT]))
+    world.keyed(b"a", hash_key=0)
+    world.keyed(b"b", hash_key=MAX_HASH_KEY)
+    world.run(0.13)
+    assert len(world.sent) == 1
+    world.split()
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run()
+    assert world.written == [b"a", b"b"]
+    assert world.stray == 0
+    world.check(delivered=2)
+
+
+def test_R13_an_entry_refused_on_a_closed_shard_goes_to_the_child() -> None:
+    """A throttle may arrive after the listing that closed its shard."""
+    world = ready(shards=1)
+    world.script.append(lambda _: Answered([THROTTLED]))
+    world.keyed(b"a", hash_key=0)
+    world.run(0.11)
+    world.split()
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run()
+    assert world.copies == {b"a": 1}
+    world.check(delivered=1)
+
+
+def test_R15_keyless_events_fill_one_record_then_the_next_on_another_shard() -> None:
+    """All shards share the load, and records are full."""
+    options = PipelineOptions(shard_rate_limit=OPEN_RATE, aggregate_max_bytes=1000)
+    world = ready(shards=4, options=options)
+    world.keyless(*[b"%020d" % i for i in range(400)])
+    world.run()
+    loads = [len(shard.records) for shard in world.stream.open_shards]
+    assert max(loads) - min(loads) <= 1
+    assert len(world.written) == 13
+    world.check(delivered=400)
+
+
+def test_R16_keyless_events_walk_around_a_throttled_shard_and_keyed_ones_wait() -> None:
+    """The refused record itself goes elsewhere at once."""
+    world = ready()
+    bad = world.stream.open_shards[0].shard_id
+
+    def throttle_first(request: object) -> Answered:
+        del request
+        request_ = world.sent[-1].request
+        return Answered(
+            [
+                THROTTLED if entry.predicted == bad else world.write_entry(request_, i)
+                for i, entry in enumerate(request_.entries)
+            ]
+        )
+
+    world.always = throttle_first
+    for _ in range(4):
+        world.keyless(b"x", b"y")
+        world.run(0.2)
+    kept = world.keyed(b"k", hash_key=0, waited=True)
+    free = world.keyed(b"l", hash_key=HALF, waited=True)
+    world.run(1)
+    assert world.copies == {b"x": 4, b"y": 4, b"l": 1}
+    assert result_of(free).success
+    world.always = world.write
+    world.run(5)
+    assert result_of(kept).success
+    assert result_of(kept).attempts[-1].success
+    world.check(delivered=10)
+
+
+def test_R17_auto_stream_gets_one_record_per_event_and_no_limiter() -> None:
+    """Shards mean nothing there: no retry, no refresh, no pace."""
+    world = ready(shards=4, distribution=AUTO)
+    for i in range(900):
+        world.keyed(b"k%d" % i, key="same")
+    world.keyless(*[b"x%d" % i for i in range(900)])
+    world.run(0.3)
+    assert len(world.written) == 1800
+    assert world.pipeline.ledger.wrong_shard == 0
+    assert world.questions == {"ListShards": 1, "DescribeStreamSummary": 1}
+    world.check(delivered=1800)
+
+
+def test_R17_configured_auto_asks_nothing_it_knows() -> None:
+    """With the distribution and the record limit configured, the summary is not read."""
+    options = PipelineOptions(record_distribution="auto", record_max_bytes=1_048_576)
+    world = World(shards=2, options=options, distribution=AUTO)
+    world.keyless(b"x", b"y")
+    world.run()
+    assert world.questions == {"ListShards": 1}
+    assert world.written == [b"x", b"y"]
+    world.check(delivered=2)
+
+
+def test_R17_a_throttle_on_an_auto_stream_is_retried() -> None:
+    """It has no shard to wait for, only its own backoff."""
+    world = ready(shards=2, distribution=AUTO)
+    world.script.append(lambda request: Answered([THROTTLED] * len(request.wire)))
+    world.keyed(b"k")
+    world.keyless(b"x")
+    world.run()
+    assert world.copies == {b"k": 1, b"x": 1}
+    world.check(delivered=2)
+
+
+def test_R18_switching_to_auto_and_back_is_noticed() -> None:
+    """A placement outside the range proves it; nothing of the stray record is counted."""
+    world = ready(shards=2, options=PipelineOptions(framing="kpl"))
+    world.stream.distribution = AUTO
+    for i in range(6):
+        for j in range(4):
+            world.keyed(b"%d %d" % (i, j), key=str(j))
+        world.keyless(b"x%d" % i, b"y%d" % i)
+        world.run(0.5)
+    assert world.pipeline.ledger.delivered == 36
+    assert set(world.copies) >= {b"%d %d" % (i, j) for i in range(6) for j in range(4)}
+    described = world.questions["DescribeStreamSummary"]
+    assert described == 2
+    before = len(world.written)
+    world.keyless(b"p", b"q")
+    world.run()
+    assert len(world.written) == before + 2
+    world.stream.distribution = USER_PARTITION_KEY
+    world.run(600)
+    before = len(world.written)
+    world.keyless(b"r", b"s")
+    world.run()
+    assert len(world.written) == before + 1
+    world.check(delivered=40)
+
+
+def test_R18_one_record_outside_its_range_counts_and_asks_for_a_description() -> None:
+    """A record alone is where the stream put it; aggregation stops all the same."""
+    world = ready(shards=2)
+    world.stream.distribution = AUTO
+    for i in range(2):
+        world.keyed(b"%d" % i, hash_key=MAX_HASH_KEY * i)
+        world.run(0.5)
+    world.keyed(b"a", hash_key=MAX_HASH_KEY)
+    world.run(2)
+    assert world.questions["DescribeStreamSummary"] == 2
+    assert world.pipeline.ledger.retried == 0
+    before = len(world.written)
+    world.keyless(b"x", b"y")
+    world.run()
+    assert len(world.written) == before + 2
+    world.check(delivered=5)
+
+
+def test_R18_told_to_honour_keys_it_still_loses_nothing_on_an_auto_stream() -> None:
+    """The configuration may be wrong: what landed astray is sent again, alone."""
+    options = PipelineOptions(record_distribution="user_partition_key")
+    world = World(shards=2, options=options, distribution=AUTO)
+    for i in range(4):
+        world.keyed(b"%d" % i, hash_key=0)
+        world.keyless(b"x%d" % i, b"y%d" % i)
+        world.run(0.5)
+    world.run(5)
+    assert world.questions["DescribeStreamSummary"] == 1
+    assert len(world.copies) == 12
+    world.check(delivered=12)
+
+
+def test_R19_without_a_description_the_safe_side_is_taken_and_said() -> None:
+    """Events flow, aggregated by the map, and records of 1 MiB at most."""
+    world = World(shards=2, max_record_bytes=10 * 1024 * 1024)
+    world.summary = DENIED
+    world.keyless(b"x", b"y")
+    world.keyed(bytes(1024 * 1024))
+    world.run()
+    (report,) = world.reports
+    assert "DescribeStreamSummary" in report.text
+    assert report.kind == "AccessDeniedException"
+    assert len(world.written) == 1
+    assert world.lost(DropReason.TOO_LARGE) == 1
+    world.check(delivered=2)
+
+
+def test_a_stream_created_anew_is_listed_again() -> None:
+    """Its shard ids are the same, its ranges may be others."""
+    world = ready()
+    world.created = 99.0
+    world.run(400)
+    assert world.questions["ListShards"] == 2
+
+
+def test_a_record_limit_that_shrinks_counts_for_what_waits() -> None:
+    """What exceeds it is dropped for being too large, not refused by Kinesis for ever."""
+    world = World(max_record_bytes=1024 * 1024)
+    world.answers_questions = False
+    world.keyed(bytes(5000))
+    world.keyless(bytes(5000), b"x")
+    world.add(UserRecord(bytes(5000), arrival=world.now, ticket=Ticket()))
+    world.step()
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.pipeline.stream_described(StreamSummary(4096, None), world.now)
+    world.run()
+    assert world.lost(DropReason.TOO_LARGE) == 3
+    world.check(delivered=1)
+
+
+def test_L6_the_record_limit_of_the_stream_is_adopted_and_told() -> None:
+    """Admission asks the pipeline for it."""
+    world = ready(max_record_bytes=2_000_000)
+    assert world.pipeline.record_max_bytes == 2_000_000
+
+
+def test_events_wait_as_they_came_while_each_is_a_record_of_its_own() -> None:
+    """A backlog of an un-aggregated stream costs no entry per event."""
+    world = ready(shards=1, options=PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE))
+    world.always = lambda _: None
+    world.keyless(*[b"%d" % i for i in range(20_000)])
+    world.run(0.5)
+    limiter = world.pipeline._stock.limiter
+    assert limiter.waiting < 1100
+    world.always = world.write
+    world.run(30)
+    world.check(delivered=20_000)
+
+
+def test_hash_keys_of_partition_keys_decide() -> None:
+    """The record lands where its partition key's MD5 belongs, predicted or not."""
+    world = ready(shards=8)
+    for i in range(64):
+        world.keyed(b"%d" % i, key=f"key {i}")
+    world.run()
+    assert world.stray == 0
+    owners = {shard.shard_id: shard for shard in world.stream.open_shards}
+    for record in world.stream.records():
+        if record.explicit_hash_key is None:
+            hash_key = hash_key_of(record.partition_key or "")
+            assert owners[record.shard_id].hash_key_range.contains(hash_key)
+    world.check(delivered=64)
+
+
+def test_the_first_effects_ask_for_the_stream() -> None:
+    """Nothing is known, so both questions are asked at once and only once."""
+    world = World()
+    world.answers_questions = False
+    assert ListShards() in world.pipeline.effects(world.now)
+    assert not world.pipeline.effects(world.now)
