@@ -104,7 +104,10 @@ class ShardPace:
                 short_of_bytes / self._bytes_per_second,
                 short_of_records / self._records_per_second,
             )
-            self.wanted = for_tokens > _ROUNDING
+            # A rate that grew while a large entry waits for a full bucket would make the
+            # bucket grow as well, and the wait longer.
+            filling = size > self._byte_bucket and self.byte_tokens >= 0
+            self.wanted = for_tokens > _ROUNDING and not filling
             wait = max(wait, for_tokens)
         return wait if wait > _ROUNDING else 0.0
 
