@@ -12,6 +12,7 @@ behind :mod:`json`; :mod:`orjson` serialises attributes, which can be anything.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from datetime import datetime, timezone
@@ -32,8 +33,6 @@ that an aggregated record is never one event alone."""
 MAX_CALL_SITES: Final = 4096
 """Call sites whose text is kept ready, per encoder; when full, it starts anew. Some 4 MB
 at most: a call site is the same line of code in the same thread."""
-
-_SECOND: Final = 1_000_000  # microseconds
 
 CallSite = tuple[
     str, int, str, str | None, int | None, str | None, str | None, int | None
@@ -75,8 +74,8 @@ _Fragments = tuple[str, str, str, str]
 """The text of one call site: from the end of the timestamp to the message; from there to
 the end of the line, for an event without details; of this the process; of this the place."""
 
-_Clock = tuple[int, str]
-"""One second: its start in microseconds, and how a line of that second begins."""
+_Clock = tuple[float, str]
+"""One second: its start in seconds since 1970, and how a line of that second begins."""
 
 
 class Encoder:
@@ -96,7 +95,10 @@ class Encoder:
         self.max_event_bytes: Final = max_event_bytes
         self._facts = ProcessFacts.read() if facts is None else facts
         self._fragments: dict[CallSite, _Fragments] = {}
-        self._clock: _Clock = (0, "")
+        self._clock: _Clock = (-math.inf, "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encoder, (self.max_event_bytes, self._facts)
 
     def encode(
         self, created: float, call_site: CallSite, message: str, details: Details | None = None
@@ -108,12 +110,12 @@ class Encoder:
         :param details: what a plain event does not have.
         """
         try:
-            microseconds = int(created * 1e6 + 0.5)
+            # Small numbers, because CPython takes longer for those beyond 30 bits.
             second, begin = self._clock
-            digits: Any = microseconds - second
+            digits: Any = int((created - second) * 1e6 + 0.5)
             # Nine times of ten it has six digits and needs no padding.
             if not 100_000 <= digits < 1_000_000:  # noqa: PLR2004 - each name is a look-up
-                begin, digits = self._padded(microseconds)
+                begin, digits = self._padded(created)
             try:
                 before, end, process, place = self._fragments[call_site]
             except KeyError:
@@ -130,23 +132,25 @@ class Encoder:
     ) -> bytes:
         """Return the line of parts that can be of any type, at any cost."""
         try:
-            begin, digits = self._padded(int(created * 1e6 + 0.5))
+            begin, digits = self._padded(created)
         except Exception:  # noqa: BLE001 - not a number, or no date can show it
-            begin, digits = self._padded(time.time_ns() // 1000)
+            begin, digits = self._padded(time.time())
         before, end, process, place = self._prepare(_clean_call_site(call_site))
         if details is not None:
             end = _end(process, place, _clean_details(details))
         return f"{begin}{digits}{before}{escape(text(message, None))}{end}".encode()
 
-    def _padded(self, microseconds: int) -> tuple[str, str]:
+    def _padded(self, created: float) -> tuple[str, str]:
         """Return how a line of this moment begins, and its six digits below the second."""
-        second, begin = self._clock
-        if not 0 <= microseconds - second < _SECOND:
-            second = microseconds // _SECOND * _SECOND
-            moment = datetime.fromtimestamp(second // _SECOND, timezone.utc).isoformat()
+        second = math.floor(created)
+        carry, microseconds = divmod(int((created - second) * 1e6 + 0.5), 1_000_000)
+        second += carry
+        known, begin = self._clock
+        if second != known:
+            moment = datetime.fromtimestamp(second, timezone.utc).isoformat()
             begin = f'{{"timestamp":"{moment[:19]}.'
-            self._clock = second, begin
-        return begin, f"{microseconds - second:06d}"
+            self._clock = float(second), begin
+        return begin, f"{microseconds:06d}"
 
     def _prepare(self, call_site: CallSite) -> _Fragments:
         level, level_number, logger, path, line, function, thread, process = call_site
@@ -191,6 +195,9 @@ def _number(name: str, value: int | None) -> str:
 def _end(process: str, place: str, details: Details) -> str:
     """Return the line from the message on, for an event with details."""
     task, trace, exception, stack_info, attributes = details
+    rest = f',"attributes":{_json(attributes)}}}\n' if attributes else "}\n"
+    if task is None and trace is None and exception is None and stack_info is None:
+        return f"{process}{place}{rest}"
     parts = [process, _text("task", task), place]
     if trace is not None:
         parts.append(f"{_text('trace_id', trace.trace_id)}{_text('span_id', trace.span_id)}")
@@ -199,9 +206,7 @@ def _end(process: str, place: str, details: Details) -> str:
         fields = "".join(map(_text, exception._fields, exception))
         parts.append(f',"exception":{{{fields[1:]}}}')
     parts.append(_text("stack_info", stack_info))
-    if attributes:
-        parts.append(f',"attributes":{_json(attributes)}')
-    parts.append("}\n")
+    parts.append(rest)
     return "".join(parts)
 
 
@@ -215,15 +220,19 @@ def _json(attributes: dict[Any, object]) -> str:
 def _clean_call_site(call_site: CallSite) -> CallSite:
     level, level_number, logger, path, line, function, thread, process = call_site
     return (
-        text(level),
+        _clean_text(level) or "",
         _whole_number(level_number) or 0,
-        text(logger),
-        path and text(path),
+        _clean_text(logger) or "",
+        _clean_text(path),
         _whole_number(line),
-        function and text(function),
-        thread and text(thread),
+        _clean_text(function),
+        _clean_text(thread),
         _whole_number(process),
     )
+
+
+def _clean_text(value: object) -> str | None:
+    return None if value is None else text(value, None)
 
 
 def _whole_number(value: object) -> int | None:
@@ -233,9 +242,9 @@ def _whole_number(value: object) -> int | None:
 def _clean_details(details: Details) -> Details:
     task, trace, exception, stack_info, attributes = details
     return Details(
-        task and text(task),
+        _clean_text(task),
         trace,
-        exception and ExceptionFields(*(part and text(part, None) for part in exception)),
-        stack_info and text(stack_info, None),
+        exception and ExceptionFields(*map(_clean_text, exception)),
+        _clean_text(stack_info),
         attributes,
     )

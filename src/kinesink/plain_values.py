@@ -53,13 +53,18 @@ class ExceptionFields(NamedTuple):
 def plain_object(values: Mapping[Any, object]) -> dict[str, Plain]:
     """Return a copy of ``values`` that serialises to JSON, whatever is in it.
 
+    At most 1,000 of them, each with at most 1,000 values in it, eight levels deep.
+
     Mappings, dataclass and attrs objects become objects with text keys; sequences and
     sets arrays; bytes text (UTF-8, else base64); NaN and infinities null; integers
     beyond 64 bits and everything else their ``str()``, cut at 1,000 characters. What
     cannot be had at all is named: ``"<cycle>"``, ``"<too deep>"``,
     ``"<unserializable pkg.Type>"``.
     """
-    return _Copy().mapping(values.items(), 1)
+    # A budget for each, so that a large one takes nothing from its neighbours.
+    return {
+        _key(name): _Copy().of(value, 1) for name, value in islice(list(values.items()), MAX_VALUES)
+    }
 
 
 def text(value: object, max_characters: int | None = MAX_CHARACTERS) -> str:
@@ -120,6 +125,10 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Plain]], ...] = (
 )
 
 
+def _key(key: object) -> str:
+    return _from_bytes(key) if isinstance(key, bytes) else text(key)
+
+
 def _pairs(value: object) -> Iterable[tuple[object, object]] | None:
     """Return the items of whatever has named parts, or None."""
     if isinstance(value, Mapping):
@@ -157,7 +166,7 @@ class _Copy:
                 return copy(value)
         pairs = _pairs(value)
         if pairs is not None:
-            return self._inside(value, depth, lambda: self.mapping(pairs, depth + 1))
+            return self._inside(value, depth, lambda: self._object(pairs, depth + 1))
         if isinstance(value, (list, tuple, AbstractSet, deque)):
             return self._inside(value, depth, lambda: self._array(value, depth + 1))
         return text(value) or text(repr(value))
@@ -182,13 +191,11 @@ class _Copy:
             copies.append(self.of(value, depth))
         return copies
 
-    def mapping(self, pairs: Iterable[tuple[object, object]], depth: int) -> dict[str, Plain]:
+    def _object(self, pairs: Iterable[tuple[object, object]], depth: int) -> dict[str, Plain]:
         copies: dict[str, Plain] = {}
         for key, value in list(islice(pairs, self._left + 1)):
             if self._left <= 0:
                 copies[TOO_MANY] = None
                 break
-            copies[_from_bytes(key) if isinstance(key, bytes) else text(key)] = self.of(
-                value, depth
-            )
+            copies[_key(key)] = self.of(value, depth)
         return copies

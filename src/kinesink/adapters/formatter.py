@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 from kinesink.adapters import log_record
 from kinesink.adapters.log_record import BLANK_SIZE, HAS_TASKS
@@ -14,6 +14,8 @@ from kinesink.current_span import SPANS, current_span
 from kinesink.encode import MAX_EVENT_BYTES, Encoder
 from kinesink.errors import ConfigurationError
 from kinesink.shorten import MIN_EVENT_BYTES
+
+_modules: Final = sys.modules
 
 
 class KinesisFormatter(logging.Formatter):
@@ -69,18 +71,18 @@ class KinesisFormatter(logging.Formatter):
             record.lineno, record.funcName, record.threadName, record.process,
         )  # fmt: skip
         special = record.exc_info or record.exc_text or record.stack_info
+        if HAS_TASKS:
+            special = special or record.taskName  # type: ignore[attr-defined]
         attributes = None
         if type(msg) is str and type(record) is logging.LogRecord:
             message = msg % args if args else msg  # getMessage, without the call
         else:
             message, attributes = log_record.message(record)
-        span = current_span() if SPANS in sys.modules else None
-        fields = record.__dict__
+        span = current_span() if SPANS in _modules else None
         details = None
         if (
             special
-            or len(fields) != BLANK_SIZE
-            or (HAS_TASKS and fields.get("taskName") is not None)
+            or len(record.__dict__) != BLANK_SIZE
             or attributes is not None
             or span is not None
         ):

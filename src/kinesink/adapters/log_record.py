@@ -76,9 +76,11 @@ def details(
         extras = {
             name: value
             for name, value in fields.items()
-            if name not in _NO_EXTRAS and str(name)[:1] != "_"
+            if name not in _NO_EXTRAS and (type(name) is not str or name[:1] != "_")
         }
-    exception = _exception(record.exc_info) or _cached_exception(record.exc_text)
+    exception = None
+    if record.exc_info or record.exc_text:
+        exception = _exception(record.exc_info) or _cached_exception(record.exc_text)
     stack_info = record.stack_info
     if attributes:
         if _from_structlog(record):

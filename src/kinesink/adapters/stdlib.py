@@ -158,20 +158,27 @@ class KinesisHandler(logging.Handler):
         :meth:`logging.Handler.handleError`; its event is shipped unformatted. What becomes
         of events afterwards is counted in :meth:`statistics`.
         """
+        data = None
         try:
             formatter = self.formatter
             if type(formatter) is KinesisFormatter:
                 data = formatter.encode(record)
             else:
                 data = self._verbatim(record)
+            if self._key_of is None:
+                try:
+                    sink = self._sinks[0]
+                except IndexError:
+                    sink = self._take_sink()
+                sink.emit(data)
+            else:
+                self._hand_over(record, data)
         except RecursionError:  # as the handlers of logging: reporting it would recurse as well
             raise
         except Exception:  # noqa: BLE001 - a log call raises nothing
             self.handleError(record)
-            if not isinstance(self.formatter, KinesisFormatter):
-                return
-            data = self.formatter.encode_unformatted(record)
-        self._hand_over(record, data)
+            if data is None and isinstance(self.formatter, KinesisFormatter):
+                self._hand_over(record, self.formatter.encode_unformatted(record))
 
     def _emit_nested(self, record: logging.LogRecord, thread: int) -> None:
         """Emit a record that was logged while this thread renders another one."""
@@ -199,16 +206,10 @@ class KinesisHandler(logging.Handler):
 
     def _hand_over(self, record: logging.LogRecord, data: bytes) -> None:
         try:
-            try:
-                sink = self._sinks[0]
-            except IndexError:
-                sink = self._take_sink()
-            if self._key_of is None:
-                sink.emit(data)
-            else:
-                sink.emit(data, self._partition_key(record, self._key_of))
-        except Exception:  # noqa: BLE001 - a sink raises nothing, and a log call even less
-            self.handleError(record)
+            sink = self._sinks[0]
+        except IndexError:
+            sink = self._take_sink()
+        sink.emit(data, None if self._key_of is None else self._partition_key(record, self._key_of))
 
     def _take_sink(self) -> Sink:
         self._latest = sink = self._take()
