@@ -35,12 +35,12 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by typer
         raise typer.Exit
 
 
-def _installed(backend: Backend) -> Backend:
+def _check_installed(backend: Backend) -> None:
     if importlib.util.find_spec(backend.value) is None:
         raise typer.BadParameter(
-            f"{backend.value} is not installed: python -m pip install 'kinesink[{backend.value}]'"
+            f"{backend.value} is not installed: python -m pip install 'kinesink[{backend.value}]'",
+            param_hint="--backend",
         )
-    return backend
 
 
 @app.callback()
@@ -105,7 +105,7 @@ def demo(  # noqa: PLR0913 - the options of the command
         int, typer.Option(min=1, max=64, help="Threads of the application that log.")
     ] = 4,
     backend: Annotated[
-        Backend, typer.Option(callback=_installed, help="Event loop of the background thread.")
+        Backend, typer.Option(help="Event loop of the background thread.")
     ] = Backend.ASYNCIO,
     faults: Annotated[
         bool,
@@ -117,6 +117,8 @@ def demo(  # noqa: PLR0913 - the options of the command
     ] = False,
 ) -> None:
     """Log to a stream and read it back, on this machine alone."""
+    # Not in a callback of the option: older versions of typer lose the enum that it returns.
+    _check_installed(backend)
     plan = Plan(
         seconds=seconds,
         rate=rate,
