@@ -26,7 +26,7 @@ _FAULTS: Final = (
 )
 
 _LONGEST_DELIVERY: Final = 30.0
-"""Seconds for what is pending when the logging ends. Two minutes' worth of a full shard."""
+"""Seconds for what is pending when the logging ends: 30 MiB for each shard."""
 
 _INTERVAL: Final = 0.125
 """Seconds from one look at everything to the next."""
@@ -81,7 +81,7 @@ class Demo:
             on_error=lambda _, text: self._remarks.append(text),
         )
         logger = logging.getLogger(LOGGER)
-        before = logger.level, logger.propagate
+        level, propagate = logger.level, logger.propagate
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
@@ -90,7 +90,8 @@ class Demo:
         finally:
             self._workload.stop()
             logger.removeHandler(handler)
-            logger.level, logger.propagate = before
+            logger.setLevel(level)
+            logger.propagate = propagate
             handler.close()
 
     # -- while it runs ---------------------------------------------------------
