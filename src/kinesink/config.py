@@ -87,17 +87,16 @@ class Config(PipelineOptions):
 
     def __post_init__(self) -> None:
         """Turn text into numbers and refuse what cannot work."""
-        for spec in fields(self):
-            value = getattr(self, spec.name)
+        given = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        for parameter, value in given.items():
             if isinstance(value, str):
-                object.__setattr__(self, spec.name, _from_text(spec.name, value))
+                object.__setattr__(self, parameter, _from_text(parameter, value))
         for parameter, (allowed, test) in _RULES.items():
-            value = getattr(self, parameter)
-            if not _holds(test, value):
-                raise ConfigurationError(parameter, value, allowed)
+            if not _holds(test, getattr(self, parameter)):
+                raise ConfigurationError(parameter, given[parameter], allowed)
         if self.linger >= self.time_to_live:
             raise ConfigurationError(
-                "linger", self.linger, f"seconds, less than time_to_live={self.time_to_live}"
+                "linger", given["linger"], f"seconds, less than time_to_live={self.time_to_live}"
             )
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.core.collector import Collector, PutRecordsRequest
+from kinesink.core.collector import Collector
 from kinesink.core.rate_limiter import RateLimiter
 from tests.core.entries import (
     OPTIONS,
@@ -21,15 +21,19 @@ from tests.core.entries import (
 )
 
 if TYPE_CHECKING:
+    from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.entry import Entry
+    from kinesink.core.options import PipelineOptions
+    from kinesink.core.records import ShardId
 
 MIB = 2**20
 UNPACED = replace(OPTIONS, shard_rate_limit=math.inf)
 
 
-def requests_of(entries: list[Entry], *, shards: int = 0, **limits: int) -> list[PutRecordsRequest]:
+def requests_of(
+    entries: list[Entry], *, shards: int = 0, options: PipelineOptions = UNPACED
+) -> list[PutRecordsRequest]:
     """Return the requests that entries make when no pace holds them back."""
-    options = replace(UNPACED, **limits)
     limiter, collector = RateLimiter(options), Collector(options)
     limiter.use_shards(map_of(equal_shards(shards)).shards if shards else [])
     for entry in entries:
@@ -39,6 +43,11 @@ def requests_of(entries: list[Entry], *, shards: int = 0, **limits: int) -> list
         requests.append(request)
     assert limiter.waiting == 0
     return requests
+
+
+def _queue_of(entry: Entry) -> tuple[bool, ShardId | None]:
+    """Return what an entry waits for; it may since have been bound to a shard."""
+    return entry.keyless, None if entry.keyless else entry.predicted
 
 
 class TestLimits:
@@ -73,9 +82,12 @@ class TestLimits:
         requests = requests_of(
             entries,
             shards=shards,
-            request_max_entries=max_entries,
-            request_max_bytes=max_bytes,
-            request_max_bytes_per_shard=max_share,
+            options=replace(
+                UNPACED,
+                request_max_entries=max_entries,
+                request_max_bytes=max_bytes,
+                request_max_bytes_per_shard=max_share,
+            ),
         )
 
         for request in requests:
@@ -87,12 +99,10 @@ class TestLimits:
                 assert len(of_shard) == 1 or sum(e.size for e in of_shard) <= max_share
         sent = [entry for request in requests for entry in request.entries]
         assert sorted(map(id, sent)) == sorted(map(id, entries))
-        for mine in (
-            lambda entry: entry.keyless,
-            *(lambda entry, s=s: not entry.keyless and entry.predicted == s
-              for s in (None, shard_id(0), shard_id(1), shard_id(2))),
-        ):  # fmt: skip
-            assert [id(e) for e in sent if mine(e)] == [id(e) for e in entries if mine(e)]
+        for queue in {_queue_of(entry) for entry in entries}:
+            assert [id(entry) for entry in sent if _queue_of(entry) == queue] == [
+                id(entry) for entry in entries if _queue_of(entry) == queue
+            ]
 
     def test_five_hundred_entries_are_a_request(self) -> None:
         """What is left over is first in the next."""
@@ -136,7 +146,7 @@ class TestLimits:
         """The keyed ones came first."""
         entries = [keyed_entry(900), keyless_entry(200)]
 
-        assert len(requests_of(entries, request_max_bytes=1024)) == 2
+        assert len(requests_of(entries, options=replace(UNPACED, request_max_bytes=1024))) == 2
 
     def test_nothing_to_send_is_no_request(self) -> None:
         """Rather than an empty one."""

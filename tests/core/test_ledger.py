@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kinesink.core.entry import Entry
 from kinesink.core.ledger import Ledger, data_bytes
-from kinesink.core.records import Chunk, DropReason, UserRecord
+from kinesink.core.records import Chunk, DropReason
 from tests.core.entries import keyed, keyless
+
+if TYPE_CHECKING:
+    from kinesink.core.records import UserRecord
 
 
 class Accounts(RuleBasedStateMachine):
@@ -64,13 +69,13 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(reason=st.sampled_from(DropReason))
     def one_is_refused(self, reason: DropReason) -> None:
-        """Accepted and dropped at once."""
+        """Count one in and out at once."""
         self.ledger.refused(reason)
         self.arrived += 1
 
     @rule()
     def a_flush_begins(self) -> None:
-        """What is pending now belongs to an epoch of its own."""
+        """Give what is pending now an epoch of its own."""
         self.epochs[self.ledger.close_epoch()] = self.ledger.accepted
 
     @invariant()

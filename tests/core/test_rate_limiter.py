@@ -28,6 +28,7 @@ from tests.core.entries import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinesink.core.entry import Entry
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import ShardId
     from kinesink.core.shard_map import Shard
@@ -40,9 +41,9 @@ def pace(*, ceiling: float = 1.0, first_bytes: int = 51_200, now: float = 0.0) -
     return ShardPace(shard_id(0), ceiling=ceiling, first_bytes=first_bytes, now=now)
 
 
-def limiter(shards: int = 0, **options: float) -> RateLimiter:
+def limiter(shards: int = 0, *, linger: float = 0.1, ceiling: float = 1.0) -> RateLimiter:
     """Return a limiter that places keyless entries on so many equal shards."""
-    made = RateLimiter(replace(OPTIONS, **options))
+    made = RateLimiter(replace(OPTIONS, linger=linger, shard_rate_limit=ceiling))
     made.use_shards(open_shards(shards))
     return made
 
@@ -460,7 +461,7 @@ class TestPlacement:
 
     def test_r15_shards_share_in_proportion_to_what_they_can_take(self) -> None:
         """One at a third of the rate of the others gets a third of the bytes."""
-        limited = limiter(4, shard_rate_limit=0.3)
+        limited = limiter(4, ceiling=0.3)
         slow = limited.pace_of(shard_id(2), 0.0)
         for number in range(4):
             one = limited.pace_of(shard_id(number), 0.0)
@@ -599,28 +600,32 @@ class TestReshards:
 class TestCost:
     """What waiting entries and many shards cost, in calls."""
 
-    def test_p2_one_more_costs_the_same_however_many_wait(self) -> None:
+    @pytest.mark.parametrize("is_keyless", [True, False])
+    def test_p2_one_more_costs_the_same_however_many_wait(self, *, is_keyless: bool) -> None:
         """10 or 10,000 entries in the queue of a shard, or keyless."""
-        for make in (lambda: keyed_entry(predicted=shard_id(0)), keyless_entry):
-            costs = []
-            for waiting in (10, 10_000):
-                limited = limiter(1)
-                for _ in range(waiting):
-                    limited.add(make(), 0.0)
-                entry = make()
-                costs.append(calls(lambda: limited.add(entry, 0.0)))  # noqa: B023 - called at once
-            assert costs[0] == costs[1]
+
+        def make() -> Entry:
+            return keyless_entry() if is_keyless else keyed_entry(predicted=shard_id(0))
+
+        def cost(waiting: int) -> int:
+            limited = limiter(1)
+            for _ in range(waiting):
+                limited.add(make(), 0.0)
+            entry = make()
+            return calls(lambda: limited.add(entry, 0.0))
+
+        assert cost(10) == cost(10_000)
 
     def test_p4_one_placement_costs_the_same_at_10_000_shards(self) -> None:
         """Sixteen are looked at, the number of a small stream's."""
-        costs = []
-        for count in (16, 10_000):
+
+        def cost(count: int) -> int:
             limited = limiter(count)
             for number in range(count):
                 limited.pace_of(shard_id(number), 0.0)
-            costs.append(calls(lambda: limited.place_keyless(100, 0.0, every_shard)))  # noqa: B023
+            return calls(lambda: limited.place_keyless(100, 0.0, every_shard))
 
-        assert costs[0] == costs[1]
+        assert cost(16) == cost(10_000)
 
 
 def calls(work: Callable[[], object]) -> int:

@@ -36,13 +36,12 @@ class TestRefresh:
         assert refresh.is_new
         assert not refresh.ask(4.9)
         assert refresh.ask(5.0)
-        assert refresh.under_way
-        assert refresh.is_new
+        asked = (refresh.under_way, refresh.is_new)
         assert not refresh.ask(6.0)
         assert refresh.deadline() == math.inf
         refresh.answered(7.0, jitter=0.0)
-        assert not refresh.under_way
-        assert not refresh.is_new
+        assert asked == (True, True)
+        assert (refresh.under_way, refresh.is_new) == (False, False)
         assert refresh.answered_at == 5.0
 
     @pytest.mark.parametrize(("jitter", "due"), [(0.0, 100.0), (0.5, 110.0), (1.0, 120.0)])

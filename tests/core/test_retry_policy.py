@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,6 @@ from kinesink.core.retry_policy import (
     STALE_CONNECTION,
     UNDECODABLE_RESPONSE,
     WRONG_RECORD_COUNT,
-    Backoff,
     Kind,
     advice,
     can_resend_at_once,
@@ -29,6 +30,9 @@ from kinesink.core.retry_policy import (
     request_delay,
 )
 
+if TYPE_CHECKING:
+    from kinesink.core.retry_policy import Backoff
+
 EXPIRED = (
     "Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z "
     "(20180920T175004Z - 5 min.)"
@@ -36,28 +40,73 @@ EXPIRED = (
 EARLY = "Signature not yet current: 20180920T180000Z is still later than 20180920T175004Z"
 
 REQUESTS = {
-    Kind.THROTTLED: """
-        ProvisionedThroughputExceededException LimitExceededException ThrottlingException
-        Throttling ThrottledException RequestThrottled RequestThrottledException
-        TooManyRequestsException RequestLimitExceeded BandwidthLimitExceeded
-        PriorRequestNotComplete SlowDown KMSThrottlingException""".split(),
-    Kind.TRANSIENT: """
-        InternalFailure InternalFailureException InternalServerError ServiceUnavailable
-        ServiceUnavailableException RequestTimeout RequestTimeoutException
-        ResourceInUseException SomethingOfNextYear""".split()
-    + [CONNECT_ERROR, READ_TIMEOUT, CONNECTION_RESET, UNDECODABLE_RESPONSE, WRONG_RECORD_COUNT],
-    Kind.STALE: [STALE_CONNECTION],
-    Kind.CREDENTIALS: """
-        ExpiredTokenException ExpiredToken UnrecognizedClientException InvalidClientTokenId
-        MissingAuthenticationTokenException InvalidSignatureException""".split()
-    + [NO_CREDENTIALS, NO_REGION, CREDENTIALS_FAILED, INVALID_ENDPOINT],
-    Kind.CLOCK: ["RequestExpired", "RequestTimeTooSkewed"],
-    Kind.PERMANENT: """
-        ResourceNotFoundException AccessDeniedException OptInRequired
-        IncompleteSignatureException UnknownOperationException KMSDisabledException
-        KMSInvalidStateException KMSAccessDeniedException KMSNotFoundException
-        KMSOptInRequired""".split(),
-    Kind.BAD_ENTRY: ["InvalidArgumentException", "ValidationException", "SerializationException"],
+    Kind.THROTTLED: [
+        "ProvisionedThroughputExceededException",
+        "LimitExceededException",
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "PriorRequestNotComplete",
+        "SlowDown",
+        "KMSThrottlingException",
+    ],
+    Kind.TRANSIENT: [
+        "InternalFailure",
+        "InternalFailureException",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ResourceInUseException",
+        "SomethingOfNextYear",
+        CONNECT_ERROR,
+        READ_TIMEOUT,
+        CONNECTION_RESET,
+        UNDECODABLE_RESPONSE,
+        WRONG_RECORD_COUNT,
+    ],
+    Kind.STALE: [
+        STALE_CONNECTION,
+    ],
+    Kind.CREDENTIALS: [
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "MissingAuthenticationTokenException",
+        "InvalidSignatureException",
+        NO_CREDENTIALS,
+        NO_REGION,
+        CREDENTIALS_FAILED,
+        INVALID_ENDPOINT,
+    ],
+    Kind.CLOCK: [
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+    ],
+    Kind.PERMANENT: [
+        "ResourceNotFoundException",
+        "AccessDeniedException",
+        "OptInRequired",
+        "IncompleteSignatureException",
+        "UnknownOperationException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSAccessDeniedException",
+        "KMSNotFoundException",
+        "KMSOptInRequired",
+    ],
+    Kind.BAD_ENTRY: [
+        "InvalidArgumentException",
+        "ValidationException",
+        "SerializationException",
+    ],
 }
 STATUSES = {
     429: Kind.THROTTLED, 413: Kind.BAD_ENTRY,

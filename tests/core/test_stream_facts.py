@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,17 +11,20 @@ from kinesink.core.records import StreamSummary
 from kinesink.core.stream_facts import Distribution, StreamFacts
 from tests.core.entries import OPTIONS
 
+if TYPE_CHECKING:
+    from kinesink.core.options import RecordDistribution
+
 MIB = 2**20
 
 
 def facts(
-    *, record_distribution: str = "detect", record_max_bytes: int | None = None
+    *, record_distribution: RecordDistribution = "detect", record_max_bytes: int | None = None
 ) -> StreamFacts:
     """Return the facts of a stream nobody has asked about."""
     return StreamFacts(
         replace(
             OPTIONS,
-            record_distribution=record_distribution,  # type: ignore[arg-type]  # a parameter
+            record_distribution=record_distribution,
             record_max_bytes=record_max_bytes,
         )
     )
@@ -53,7 +57,7 @@ class TestDistribution:
         assert stream.distribution is distribution
 
     @pytest.mark.parametrize("configured", ["auto", "user_partition_key"])
-    def test_who_configures_it_is_believed(self, configured: str) -> None:
+    def test_who_configures_it_is_believed(self, configured: RecordDistribution) -> None:
         """Against what the service says, and against proof."""
         stream = facts(record_distribution=configured)
         describe(stream, StreamSummary(record_distribution="AUTO"))
@@ -66,10 +70,13 @@ class TestDistribution:
         stream = facts()
         describe(stream, StreamSummary())
         stream.prove_auto(2.0, 2.5)
-        assert stream.distribution is Distribution.AUTO
+        proven = stream.distribution
         assert stream.refresh.deadline() == 2.5
         describe(stream, StreamSummary(), asked_at=2.5)
-        assert stream.distribution is Distribution.USER_PARTITION_KEY
+        assert [proven, stream.distribution] == [
+            Distribution.AUTO,
+            Distribution.USER_PARTITION_KEY,
+        ]
 
     def test_a_proof_from_before_the_last_answer_proves_nothing(self) -> None:
         """The service knew of it when it was asked."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from kinesink.core.aggregated_record import decode
 from kinesink.core.entry import Entry
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
-from kinesink.core.records import EntryResult, ShardDescription, ShardId
+from kinesink.core.records import EntryResult, ShardDescription
 from kinesink.core.shard_map import ShardMap
 from kinesink.core.stream_facts import Distribution
 from kinesink.core.verdict import Action, Verdict, judge
@@ -23,6 +25,9 @@ from tests.core.entries import (
     read_listing,
     shard_id,
 )
+
+if TYPE_CHECKING:
+    from kinesink.core.records import ShardId
 
 HALF = 2**127
 CHILDREN = [ShardDescription(shard_id(2), 0, HALF - 1),
@@ -237,21 +242,20 @@ class TestLaw:
     """What holds for every answer."""
 
     @given(
-        st.lists(st.integers(0, MAX_HASH_KEY), min_size=1, max_size=5),
-        st.sampled_from([1, 2, 3, 4]),
-        st.integers(0, 4),
-        st.none() | st.integers(0, 4),
-        st.sampled_from(Distribution),
-        st.floats(0, 10),
+        hash_keys=st.lists(st.integers(0, MAX_HASH_KEY), min_size=1, max_size=5),
+        shards=st.sampled_from([1, 2, 3, 4]),
+        actual=st.integers(0, 4),
+        predicted=st.none() | st.integers(0, 4),
+        distribution=st.sampled_from(Distribution),
     )
     def test_r3_what_is_delivered_survives_a_kcl_consumer(
         self,
+        *,
         hash_keys: list[int],
         shards: int,
         actual: int,
         predicted: int | None,
         distribution: Distribution,
-        sent_at: float,
     ) -> None:
         """A consumer of the shard that drops the whole record for one stray hash key."""
         shard_map = map_of(equal_shards(shards), now=5.0)
@@ -261,9 +265,7 @@ class TestLaw:
             if len(hash_keys) > 1
             else alone(hash_keys[0], expected)
         )
-        verdict = judged(
-            entry, taken_by(shard_id(actual)), shard_map, sent_at=sent_at, distribution=distribution
-        )
+        verdict = judged(entry, taken_by(shard_id(actual)), shard_map, distribution=distribution)
 
         records = decode(entry.encode(0).data)
         hash_range = shard_map.range_of(shard_id(actual))
