@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
+import subprocess
 import sys
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.encode import (
-    MAX_CALL_SITES,
-    CallSite,
-    Details,
-    Encoder,
-    TraceIds,
-    severity_number,
-)
+from kinesink.encode import MAX_CALL_SITES, Details, Encoder, TraceIds, severity_number
 from kinesink.plain_values import ExceptionFields
 from kinesink.process_facts import ProcessFacts
+
+if TYPE_CHECKING:
+    from kinesink.encode import CallSite
 
 MOMENT = 1767323045.678901
 SITE: CallSite = (
@@ -63,7 +61,8 @@ class TestGoldenLines:
             '"task":"Task-3","file":"orders.py","line":12,"function":"place",'
             '"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331",'
             '"trace_flags":1,'
-            '"exception":{"type":"pkg.Err","message":"no","stacktrace":"Traceback …\\npkg.Err: no"},'
+            '"exception":{"type":"pkg.Err","message":"no",'
+            '"stacktrace":"Traceback …\\npkg.Err: no"},'
             '"stack_info":"Stack …","attributes":{"amount":12.5,"tags":["a",null]}}\n'
         )
 
@@ -92,7 +91,7 @@ class TestGoldenLines:
         one = encoder()
         changes = ("ERROR", 40, "other", "/srv/x.py", 13, "cancel", "Thread-1", 8)
         for index, change in enumerate(changes):
-            site = tuple(change if at == index else part for at, part in enumerate(SITE))
+            site: Any = tuple(change if at == index else part for at, part in enumerate(SITE))
             one.encode(MOMENT, SITE, "before")
             assert one.encode(MOMENT, site, "x") == encoder().encode(MOMENT, site, "x")
 
@@ -228,8 +227,6 @@ class TestEncoderIsShared:
 
     def test_survives_a_pickle(self) -> None:
         """What is kept ready stays behind; bounds and facts go along."""
-        import pickle  # noqa: PLC0415, S403
-
         one = encoder(max_event_bytes=4096)
         one.encode(MOMENT, SITE, "x")
         other = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
@@ -239,8 +236,6 @@ class TestEncoderIsShared:
 
     def test_needs_no_module_that_is_slow_to_import(self) -> None:
         """Importing the encoder does not bring in event loops or AWS."""
-        import subprocess  # noqa: PLC0415, S404
-
         code = (
             "import sys, kinesink.encode\n"
             "print(sorted({'asyncio', 'anyio', 'botocore', 'httpx', 'trio'} & set(sys.modules)))"

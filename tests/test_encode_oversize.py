@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.encode import MAX_EVENT_BYTES, CallSite, Details, Encoder, TraceIds
+from kinesink.encode import MAX_EVENT_BYTES, Details, Encoder, TraceIds
 from kinesink.plain_values import ExceptionFields
 from kinesink.process_facts import ProcessFacts
 from kinesink.shorten import MIN_EVENT_BYTES, shorten
+
+if TYPE_CHECKING:
+    from kinesink.encode import CallSite
 
 SITE: CallSite = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 

@@ -50,7 +50,7 @@ class TraceIds(NamedTuple):
     span_id: str
     """16 hexadecimal digits."""
     trace_flags: int
-    """1 if the trace is sampled."""
+    """As in W3C Trace Context: the lowest bit says that the trace is sampled."""
 
 
 class Details(NamedTuple):

@@ -79,7 +79,6 @@ class KinesisHandler(logging.Handler):
         sink: Sink | None = None,
         **parameters: Unpack[ConfigParameters],
     ) -> None:
-        super().__init__(level)
         self._arguments: Final[dict[str, Any]] = {
             "stream_name": stream_name,
             "partition_key": partition_key,
@@ -88,9 +87,8 @@ class KinesisHandler(logging.Handler):
             **parameters,
         }
         if sink is None:
-            if stream_name is not None:
-                parameters["stream_name"] = stream_name  # type: ignore[typeddict-unknown-key]
-            config = Config.from_environment(**parameters)
+            named = {} if stream_name is None else {"stream_name": stream_name}
+            config = Config.from_environment(**named, **parameters)
             self._target: object = config.stream_name
             self._take: Callable[[], Sink] = partial(acquire, config)
             self._let_go: Callable[[Sink], object] = release
@@ -106,15 +104,16 @@ class KinesisHandler(logging.Handler):
         # threads that log first at the same time need no lock to agree.
         self._sinks: list[Sink] = []
         self._latest = sink
-        # Asking the base class whether it has no filters costs a call.
-        self._filters = type(self).filter is not logging.Handler.filter
         self._key_of = keys.key_of(_or_variable(partition_key, "PARTITION_KEY", None))
-        # Set here, because basicConfig gives a text formatter to a handler that has none.
-        self.setFormatter(
-            KinesisFormatter(
-                max_event_bytes=_or_variable(max_event_bytes, "MAX_EVENT_BYTES", MAX_EVENT_BYTES)
-            )
+        formatter = KinesisFormatter(
+            max_event_bytes=_or_variable(max_event_bytes, "MAX_EVENT_BYTES", MAX_EVENT_BYTES)
         )
+        # Asking the base class whether it has no filters costs a call.
+        self._filters_itself = type(self).filter is not logging.Handler.filter
+        # Last, because it makes the handler known: logging would flush half a handler at exit.
+        super().__init__(level)
+        # At once, because basicConfig gives a text formatter to a handler that has none.
+        self.setFormatter(formatter)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Ship the record, unless a filter rejects it or the producer caused it.
@@ -130,7 +129,7 @@ class KinesisHandler(logging.Handler):
             if self._latest is not None:
                 self._latest.count_own()
             return False
-        if self.filters or self._filters:
+        if self.filters or self._filters_itself:
             try:
                 kept: object = self.filter(record)
             except Exception:  # noqa: BLE001 - a filter is the application's code
