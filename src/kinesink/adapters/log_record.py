@@ -84,7 +84,8 @@ def details(
     stack_info = record.stack_info
     if attributes:
         if _from_structlog(record):
-            exception = exception or _exception(attributes.pop("exc_info", None))
+            exc_info = attributes.pop("exc_info", None)  # often True, where the record has it
+            exception = exception or _exception(exc_info)
             if exception is None and isinstance(attributes.get("exception"), str):
                 exception = _cached_exception(attributes.pop("exception"))
             if stack_info is None and isinstance(attributes.get("stack"), str):
