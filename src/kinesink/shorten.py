@@ -45,8 +45,6 @@ def _size(value: object) -> int:
 
 def _cut_texts(event: dict[str, Any], excess: int) -> None:
     """Cut texts so that ``excess`` bytes go, as far as :data:`_FLOOR` allows."""
-    if excess <= 0:
-        return
     texts = [(_size(holder[key]), holder, key) for holder, key in _texts(event)]
     level = _water_level([size for size, _, _ in texts], excess)
     for size, holder, key in texts:
@@ -72,13 +70,13 @@ def _texts(value: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401 - whatever JSON
 def _water_level(sizes: list[int], excess: int) -> int:
     """Return the size to which the larger ones must be cut for ``excess`` bytes to go."""
     sizes = sorted(sizes, reverse=True)
-    total = 0
-    for count, size in enumerate(sizes, 1):
+    total, level = 0, 0
+    for count, (size, following) in enumerate(zip(sizes, [*sizes[1:], 0], strict=True), 1):
         total += size
         level = (total - excess) // count
-        if count == len(sizes) or level >= sizes[count]:
-            return max(level, _FLOOR)
-    return _FLOOR
+        if level >= following:
+            break
+    return max(level, _FLOOR)
 
 
 def _cut(text: str, max_bytes: int, *, middle: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,10 +42,7 @@ class Registry:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Let handlers take recording sinks, in an environment that configures nothing."""
-    for name in os.environ:
-        if name.startswith("KINESINK_"):
-            monkeypatch.delenv(name)
+    """Let handlers take recording sinks."""
     registry = Registry()
     monkeypatch.setattr(stdlib, "acquire", registry.acquire)
     monkeypatch.setattr(stdlib, "release", registry.release)
