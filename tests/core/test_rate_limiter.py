@@ -644,3 +644,15 @@ def calls(work: Callable[[], object]) -> int:
         sys.setprofile(None)
         gc.enable()
     return count
+
+
+def test_processes_that_start_together_begin_with_different_shards() -> None:
+    """The shard of the first keyless entry is drawn, not always the first one."""
+    begun_with = set()
+    for jitter in (0.0, 0.3, 0.6, 0.9):
+        made = RateLimiter(OPTIONS, jitter=jitter)
+        made.use_shards(open_shards(8))
+        placement = made.place_keyless(10, 0.0, every_shard)
+        assert placement is not None
+        begun_with.add(placement.pace.shard_id)
+    assert len(begun_with) > 1

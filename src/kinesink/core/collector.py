@@ -7,7 +7,7 @@ left over stays where it was, first in line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core.hash_key import hash_key_of
 
@@ -82,12 +82,21 @@ class _Draft:
             self.full = True
 
 
+#: The first turn is drawn among so many.
+_MANY_TURNS: Final = 2**32
+
+
 class Collector:
     """Forms requests from what the rate limiter lets go."""
 
-    def __init__(self, options: PipelineOptions) -> None:
+    def __init__(self, options: PipelineOptions, *, jitter: float = 0.0) -> None:
+        """Begin anew.
+
+        :param jitter: a number from 0 to 1 that says with which of its keys the keyless
+            events begin; drawn, for the same reason as the limiter's.
+        """
         self._options = options
-        self._turn = 0
+        self._turn = int(jitter * _MANY_TURNS)
 
     def form(self, limiter: RateLimiter, now: float) -> PutRecordsRequest | None:
         """Return the next request, or None when no entry may go now."""

@@ -164,6 +164,10 @@ _BEAT_PER_LINGER: Final = 0.2
 _CANDIDATES: Final = 16
 
 
+#: More than a stream has; the place of the first shard is drawn among so many.
+_MANY_SHARDS: Final = 2**32
+
+
 class Placement(NamedTuple):
     """Where a keyless entry may go now."""
 
@@ -174,7 +178,13 @@ class Placement(NamedTuple):
 class RateLimiter:
     """The entries that wait for their shard, and the pace of each shard."""
 
-    def __init__(self, options: PipelineOptions) -> None:
+    def __init__(self, options: PipelineOptions, *, jitter: float = 0.0) -> None:
+        """Begin with nothing waiting.
+
+        :param jitter: a number from 0 to 1 that says which shard gets the first keyless
+            entry; drawn, so that processes that start together do not all begin with
+            the same one.
+        """
         self._ceiling = options.shard_rate_limit
         self._first_bytes = options.aggregate_max_bytes
         self._beat = min(_LONGEST_BEAT, options.linger * _BEAT_PER_LINGER)
@@ -188,7 +198,7 @@ class RateLimiter:
         self.keyless: deque[Entry] = deque()
         self._look_at_keyless = -math.inf
         self._shards: Sequence[Shard] = ()
-        self._next_shard = 0
+        self._next_shard = int(jitter * _MANY_SHARDS)
         #: Entries that wait.
         self.waiting = 0
 

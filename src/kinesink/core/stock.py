@@ -42,12 +42,18 @@ class Stock:
     """The places where events wait, and the account of them."""
 
     def __init__(
-        self, options: PipelineOptions, effects: list[Effect], *, now: float, wall_offset: float
+        self,
+        options: PipelineOptions,
+        effects: list[Effect],
+        *,
+        now: float,
+        jitter: float,
+        wall_offset: float,
     ) -> None:
         self.ledger = Ledger()
         self.log = AttemptLog(effects)
         self.router = Router(options, now)
-        self.limiter = RateLimiter(options)
+        self.limiter = RateLimiter(options, jitter=jitter)
         self.calls = Calls(options)
         self.waiting = Waiting()
         self._wall_offset = wall_offset

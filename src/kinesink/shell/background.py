@@ -67,6 +67,7 @@ class Background:
         self._may_start = deque([True])
         self._reporter = Reporter(self._config.on_error)
         self._producer: Producer | None = None
+        self._survived = False
         self._ended = threading.Event()
         self._ended.set()
 
@@ -163,20 +164,20 @@ class Background:
         contextvars.Context().run(self._serve)
 
     def _serve(self) -> None:
-        survived = False
+        self._survived = False
         try:
             self._run_loop()
-            survived = True
         except Exception as error:  # noqa: BLE001 - a dead producer must be heard of
-            # While the interpreter exits, Python 3.12 lets no loop end in peace.
-            if not process_exit.begun:
+            # While the interpreter exits, Python 3.12 lets no loop end in peace, though the
+            # producer has.
+            if not self._survived:
                 self._reporter.say(
                     "InternalError",
                     f"stream {self._config.stream_name!r}: the producer ended by {error!r}; "
                     "the next event starts another",
                 )
         finally:
-            self._leave(survived=survived)
+            self._leave()
 
     def _run_loop(self) -> None:
         import anyio  # noqa: PLC0415 - not before the first event
@@ -203,8 +204,9 @@ class Background:
         self._producer = producer
         async with producer:
             await self._stopped.wait()
+        self._survived = True
 
-    def _leave(self, *, survived: bool) -> None:
+    def _leave(self) -> None:
         """Hand the intake back to :meth:`start`, and miss nothing that came meanwhile.
 
         After an error only the next event starts a thread: it could fail the same way.
@@ -212,7 +214,7 @@ class Background:
         self._producer = None
         process_exit.forget(self)
         self._give_token_back()
-        if survived and self._intake.waiting:
+        if self._survived and self._intake.waiting:
             self.start()
 
     def _stop_now(self, _: ProducerTask) -> None:
