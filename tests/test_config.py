@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util as find_spec_home
 import math
 import pickle
 from dataclasses import fields
@@ -233,3 +234,12 @@ class TestErrors:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
         assert str(copy) == str(error) == "linger=-1 cannot be used: seconds"
         assert copy.parameter == "linger"
+
+
+def test_a_backend_that_is_not_installed_is_refused_with_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without trio the configuration fails at once, not the thread at the first event."""
+    monkeypatch.setattr(find_spec_home, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'kinesink\[trio\]'"):
+        Config("app-logs", backend="trio")

@@ -98,6 +98,10 @@ class Config(PipelineOptions):
             raise ConfigurationError(
                 "linger", given["linger"], f"seconds, less than time_to_live={self.time_to_live}"
             )
+        if self.backend == "trio" and not _is_installed("trio"):
+            raise ConfigurationError(
+                "backend", "trio", "it needs the extra: pip install 'kinesink[trio]'"
+            )
 
     @classmethod
     def from_environment(
@@ -130,6 +134,12 @@ class Config(PipelineOptions):
                 "stream_name", None, f"name the stream, or set {_PREFIX}STREAM_NAME"
             )
         return cls(**values)
+
+
+def _is_installed(module: str) -> bool:
+    from importlib.util import find_spec  # noqa: PLC0415 - only for who asks for an extra
+
+    return find_spec(module) is not None
 
 
 def _unknown(parameter: str, names: list[str]) -> str:
