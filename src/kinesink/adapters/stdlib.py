@@ -47,8 +47,8 @@ class KinesisHandler(logging.Handler):
     I/O and starts no thread; the first record does. Handlers of the same configuration
     share one sink, and what is pending at the end of the process is delivered then.
 
-    With a formatter of your own its text is the event, verbatim and as one line feed
-    more; it is then neither shortened nor checked.
+    With a formatter of your own, its text is the event, verbatim but for a newline at the
+    end; it is then neither shortened nor checked.
 
     Records that the producer's own work causes are left out, see
     :mod:`kinesink.shell.origin`. A log call takes no lock here: it is safe from any
@@ -59,8 +59,7 @@ class KinesisHandler(logging.Handler):
     :param partition_key: None: the sink chooses a shard. ``"logger"``, ``"process"``,
         ``"trace_id"``, ``"attr:user_id"`` (the value of that extra), or a callable of
         the record that returns a text or None: equal keys share a shard.
-    :param max_event_bytes: see :class:`KinesisFormatter`; a sub-record that is larger than
-        what the stream takes is dropped and counted.
+    :param max_event_bytes: see :class:`KinesisFormatter`; None takes 256 KiB.
     :param sink: hand over to this one; then there are no further parameters, and
         whoever made it closes it.
     :param parameters: those of :class:`kinesink.Config`, all as plain text if need be.
