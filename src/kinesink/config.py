@@ -25,7 +25,7 @@ OnError = Callable[[str, str], None]
 
 _PREFIX = "KINESINK_"
 _STREAM_NAME = re.compile(rf"[a-zA-Z0-9_.-]{{1,{limits.STREAM_NAME_MAX_CHARACTERS}}}")
-_UNITS_OF_BYTES = {
+UNITS_OF_BYTES = {
     "": 1, "B": 1,
     "KB": 10**3, "MB": 10**6, "GB": 10**9,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
@@ -255,7 +255,7 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "1": True,
 def _from_text(parameter: str, text: str) -> object:
     """Return the value that ``text`` stands for, of the parameter's own type."""
     if parameter in _BYTES:
-        value = _quantity(parameter, text, _UNITS_OF_BYTES)
+        value = _quantity(parameter, text, UNITS_OF_BYTES)
         return int(value) if value.is_integer() else text
     if parameter in _SECONDS:
         return _quantity(parameter, text, _UNITS_OF_SECONDS)
@@ -268,8 +268,19 @@ def _from_text(parameter: str, text: str) -> object:
     return text
 
 
-def _quantity(parameter: str, text: str, units: Mapping[str, float]) -> float:
+def quantity(text: str, units: Mapping[str, float]) -> float | None:
+    """Return the number that text such as ``"64MiB"`` stands for; None if it is none.
+
+    :param units: factor by unit in capitals, ``""`` for a bare number.
+    """
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2].upper() not in units:
-        raise ConfigurationError(parameter, text, _RULES[parameter][0])
+        return None
     return float(match[1]) * units[match[2].upper()]
+
+
+def _quantity(parameter: str, text: str, units: Mapping[str, float]) -> float:
+    value = quantity(text, units)
+    if value is None:
+        raise ConfigurationError(parameter, text, _RULES[parameter][0])
+    return value

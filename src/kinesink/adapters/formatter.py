@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from kinesink.adapters import log_record
 from kinesink.adapters.log_record import BLANK_SIZE, HAS_TASKS
-from kinesink.config import _QUANTITY, _UNITS_OF_BYTES
+from kinesink.config import UNITS_OF_BYTES, quantity
 from kinesink.current_span import SPANS, current_span
 from kinesink.encode import MAX_EVENT_BYTES, Encoder
 from kinesink.errors import ConfigurationError
@@ -115,8 +115,8 @@ def event_size(max_event_bytes: int | str) -> int:
     :raises ConfigurationError: if it is no size or less than 2 KiB.
     """
     size: object = max_event_bytes
-    if isinstance(size, str) and (match := _QUANTITY.fullmatch(size)):
-        size = float(match[1]) * _UNITS_OF_BYTES.get(match[2].upper(), 0)
+    if isinstance(size, str):
+        size = quantity(size, UNITS_OF_BYTES)
     if isinstance(size, (int, float)) and MIN_EVENT_BYTES <= size < math.inf and size % 1 == 0:
         return int(size)
     raise ConfigurationError(
