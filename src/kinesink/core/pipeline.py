@@ -78,9 +78,7 @@ class Pipeline:
         self._wall_offset = wall_offset
         self._effects: list[Effect] = []
         self._collector = Collector(options, jitter=jitter())
-        stock = Stock(
-            options, self._effects, now=now, jitter=jitter(), wall_offset=wall_offset
-        )
+        stock = Stock(options, self._effects, now=now, jitter=jitter(), wall_offset=wall_offset)
         self.ledger = stock.ledger
         self._stock, self._log, self._router = stock, stock.log, stock.router
         self._limiter, self._calls, self._waiting = stock.limiter, stock.calls, stock.waiting
