@@ -12,10 +12,11 @@ callbacks that run there in the context of whoever scheduled them.
 from __future__ import annotations
 
 import logging
-import os
 from contextvars import ContextVar
 from threading import get_ident
 from typing import Final
+
+from kinesink.shell.fork import in_each_child
 
 OWN: Final[ContextVar[bool]] = ContextVar("kinesink_own", default=False)
 """True where the current context belongs to a producer; its root task sets it."""
@@ -96,4 +97,4 @@ def install_filter() -> None:
         logging.getLogger(name).addFilter(_FILTER)
 
 
-os.register_at_fork(after_in_child=forget_threads)
+in_each_child(forget_threads)
