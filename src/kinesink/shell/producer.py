@@ -8,7 +8,6 @@ closes. What happens in between is in :mod:`kinesink.shell.producer_task`.
 from __future__ import annotations
 
 import math
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,6 +18,7 @@ from kinesink.errors import ClosedError
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.arrivals import new_record
+from kinesink.shell.exit_safe import run_in_thread
 from kinesink.shell.flush import Flush
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, Intake
 from kinesink.shell.kinesis import KinesisClient
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from kinesink.config import Config
 
-#: Seconds for closing connections at the end.
+#: Seconds for closing connections and for telling of losses at the end.
 _CLOSE_TIMEOUT: Final = 1.0
 
 
@@ -77,7 +77,6 @@ class Producer:
         self._task: ProducerTask | None = None
         self._open = False
         self._ended = False
-        self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start the task."""
@@ -88,12 +87,9 @@ class Producer:
         self._task.turned = self._let_in
         self._line = anyio.Lock()
         self._room = anyio.Event()
-        async with AsyncExitStack() as exits:
-            exits.push_async_callback(self._close_client)
-            tasks = await exits.enter_async_context(anyio.create_task_group())
-            exits.callback(self._task.stop)
-            await tasks.start(self._task.run)
-            self._exits = exits.pop_all()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._task.run)
         self._open = True
         return self
 
@@ -116,12 +112,19 @@ class Producer:
             try:
                 self._task.abandon(self.shutdown_timeout)
             finally:
-                # Without the exception of the body: it goes on by itself, not in a group.
-                await self._exits.aclose()
+                await self._end(self._task)
 
-    async def _close_client(self) -> None:
-        with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-            await self._client.aclose()
+    async def _end(self, task: ProducerTask) -> None:
+        task.stop()
+        try:
+            # Without the exception of the body: it goes on by itself, not in a group.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
+                await self._client.aclose()
+                if not self._reporter.idle:
+                    # The process may end next, and with it the thread that tells of losses.
+                    await run_in_thread(self._reporter.wait_told, _CLOSE_TIMEOUT)
 
     # -- for callers in the same loop ------------------------------------------
 

@@ -37,8 +37,6 @@ from kinesink.statistics import combine
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from anyio.abc import TaskStatus
-
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
@@ -96,14 +94,13 @@ class ProducerTask:
 
     # -- for the producer, in the same loop ------------------------------------
 
-    async def run(self, *, task_status: TaskStatus[None]) -> None:
+    async def run(self) -> None:
         """Work until :meth:`stop`, whatever is cancelled around the caller."""
         origin.OWN.set(True)
         # Shielded: cancelled with the body of `async with` it could resolve nothing, and a
         # task that waits for its outcome in a shield of its own would wait for ever.
         with self._life:
             async with anyio.create_task_group() as self._calls:
-                task_status.started()
                 while True:
                     await self._wake.wait_until(self._guarded_turn())
 
@@ -238,7 +235,16 @@ class ProducerTask:
         return now + _REST_AFTER_ERROR if effects is None or deadline is None else deadline
 
     def _add(self, stream: Stream, contents: list[Content], now: float) -> None:
-        self._guarded(stream, partial(Pipeline.add, contents=contents, now=now), now)
+        def add(pipeline: Pipeline) -> None:
+            expected = pipeline.ledger.accepted + sum(map(len, contents))
+            try:
+                pipeline.add(contents, now)
+            except Exception:
+                for _ in range(expected - pipeline.ledger.accepted):
+                    pipeline.ledger.refused(DropReason.UNENCODABLE)
+                raise
+
+        self._guarded(stream, add, now)
 
     def _guarded(
         self, stream: Stream, verb: Callable[[Pipeline], Result], now: float

@@ -1,8 +1,9 @@
 """Tell an operator what needs attention: once per kind and minute, never by ``logging``.
 
 Law: a report never raises, never waits and never makes a log event that is shipped. A
-callback that raises is told about once; one that hangs holds up the reports after it
-and nothing else, because it runs in a thread that does nothing but call it.
+callback that raises is told about once; one that hangs, or a standard error that nobody
+reads, holds up the reports after it and nothing else, because telling them happens in a
+thread that does nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Reporter:
     """Passes reports to ``on_error``, or to standard error. Safe from any thread."""
 
     def __init__(self, on_error: OnError | None) -> None:
-        self._on_error = on_error
+        self._on_error = on_error or _write
         self._told_at: dict[str, float] = {}
         self._unheard: dict[str, int] = {}
         self._callback_failed = False
@@ -55,20 +56,21 @@ class Reporter:
 
     def say(self, kind: str, text: str) -> None:
         """Tell ``text`` now, whatever was told before."""
-        if self._on_error is None:
-            write_line(text)
-            return
         self._waiting.append((kind, text))
         try:
             self._may_start.pop()
         except IndexError:
             return
         self._idle.clear()
-        context, on_error = copy_context(), self._on_error
+        context = copy_context()
 
         def call_back() -> None:
-            context.run(self._call_back, on_error)
+            context.run(self._call_back)
 
+        if sys.is_finalizing():
+            # A thread would not run any more, and on Python 3.11 its start never return.
+            call_back()
+            return
         try:
             Thread(target=call_back, name="kinesink on_error", daemon=True).start()
         except RuntimeError:
@@ -79,12 +81,17 @@ class Reporter:
         """Wait until the callback has returned from every report; return whether it has."""
         return self._idle.wait(timeout)
 
-    def _call_back(self, on_error: OnError) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been told."""
+        return self._idle.is_set()
+
+    def _call_back(self) -> None:
         # What the callback logs is kinesink's own: shipping it could go round for ever.
         origin.OWN.set(True)
         while True:
             while self._waiting:
-                self._call(on_error, *self._waiting.popleft())
+                self._call(*self._waiting.popleft())
             self._idle.set()
             self._may_start.append(True)
             # Whoever came since has found no token, or has taken it.
@@ -98,13 +105,17 @@ class Reporter:
         except IndexError:
             return False
 
-    def _call(self, on_error: OnError, kind: str, text: str) -> None:
+    def _call(self, kind: str, text: str) -> None:
         try:
-            on_error(kind, text)
+            self._on_error(kind, text)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callback may raise anything
             if not self._callback_failed:
                 self._callback_failed = True
                 write_line(f"on_error raised {error!r}; reported was: {text}")
+
+
+def _write(_: str, text: str) -> None:
+    write_line(text)
 
 
 def write_line(text: str) -> None:

@@ -1,0 +1,191 @@
+"""F9: errors of kinesink's own cost what they must and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from kinesink import DropReason, Producer
+from kinesink.core.pipeline import Pipeline
+from kinesink.shell.kinesis import KinesisClient
+from tests.shell.support import PATIENCE, adds_up, landed, make_client, make_config, make_fake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinesink.testing import FakeKinesis
+    from tests.shell.conftest import AwsEnvironment
+
+
+@pytest.fixture(autouse=True)
+def credentials(aws: AwsEnvironment) -> None:
+    """Let requests be signed."""
+    aws.set_keys()
+
+
+@pytest.fixture
+def fake() -> FakeKinesis:
+    """Return a fake with a stream of four shards."""
+    return make_fake()
+
+
+class Told:
+    """An on_error that remembers."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def __call__(self, kind: str, text: str) -> None:
+        """Remember one."""
+        self.kinds.append(kind)
+
+
+def failing(
+    monkeypatch: pytest.MonkeyPatch, verb: str, times: int, *, after: bool = False
+) -> Callable[[], int]:
+    """Let a verb of every pipeline raise ``times`` times; return how often it still will."""
+    real = getattr(Pipeline, verb)
+    left = times
+
+    def fail(self: Pipeline, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - the verb's
+        nonlocal left
+        if after and left:
+            real(self, *args, **kwargs)
+        if left:
+            left -= 1
+            raise RuntimeError("a bug")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Pipeline, verb, fail)
+    return lambda: left
+
+
+async def test_a_call_that_raises_is_a_failed_call(fake: FakeKinesis) -> None:
+    """It is reported and tried again; the record arrives."""
+
+    class Client(KinesisClient):
+        bugs = 1
+
+        async def put_records(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as inherited
+            if self.bugs:
+                self.bugs -= 1
+                raise RuntimeError("a bug")
+            return await super().put_records(*args, **kwargs)
+
+    told = Told()
+    config = make_config(on_error=told)
+    async with Producer(config, client=Client(config, transport=fake.transport())) as producer:
+        outcome = await producer.put(b"x")
+        with anyio.fail_after(PATIENCE):
+            assert (await outcome.wait()).success
+    assert told.kinds == ["InternalError"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    "verb", ["add", "effects", "deadline", "request_done", "shards_listed", "stream_described"]
+)
+async def test_every_record_ends_when_a_stage_raises_once(
+    fake: FakeKinesis,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    after: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Before or after the stage has done its work: outcomes resolve, the account adds up."""
+    left = failing(monkeypatch, verb, 1, after=after)
+    told = Told()
+    config = make_config(on_error=told)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        with anyio.fail_after(PATIENCE):
+            outcomes = [await producer.put(b"%d" % number) for number in range(5)]
+            results = [await outcome.wait() for outcome in outcomes]
+            assert await producer.flush()
+            late = await producer.put(b"late")
+            assert (await late.wait()).success
+    assert left() == 0
+    assert "InternalError" in told.kinds
+    account = producer.statistics()
+    assert adds_up(account)
+    assert account.pending == 0
+    lost = [result for result in results if not result.success]
+    assert {result.reason for result in lost} <= {DropReason.UNENCODABLE}
+    assert account.lost == len(lost)
+    assert len(landed(fake)) >= account.delivered
+
+
+async def test_events_nobody_waits_for_move_on_and_what_is_lost_is_told(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush that covers them ends with them."""
+    told = Told()
+    config = make_config(on_error=told, linger=0.2)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        await (await producer.put(b"first")).wait()
+        failing(monkeypatch, "request_done", 1)
+        for _ in range(10):
+            producer._intake.put(b"x", 1)
+        with anyio.fail_after(PATIENCE):
+            assert await producer.flush()
+        assert adds_up(producer._intake.statistics())
+        assert producer._intake.statistics().pending == 0
+
+
+async def test_a_stage_that_goes_on_raising_loses_everything_and_nobody_hangs(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time within a minute nothing is moved any more."""
+    told = Told()
+    config = make_config(on_error=told)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        failing(monkeypatch, "effects", 1000)
+        with anyio.fail_after(PATIENCE):
+            outcome = await producer.put(b"x")
+            producer._intake.put(b"y", 1)
+            result = await outcome.wait()
+            assert await producer.flush()
+    assert result.reason is DropReason.UNENCODABLE
+    assert result.error == "an error of kinesink's own, RuntimeError('a bug')"
+    account = producer.statistics()
+    assert account.pending == 0
+    assert adds_up(account)
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+async def test_leaving_ends_every_record_even_if_giving_up_raises(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The last resort has one as well."""
+    told = Told()
+    config = make_config(on_error=told, linger=1.0, shutdown_timeout=0)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        outcome = await producer.put(b"x")
+        failing(monkeypatch, "abandon", times)
+    assert outcome.done
+    account = producer.statistics()
+    assert account.pending == 0
+    assert adds_up(account)
+
+
+async def test_the_task_survives_an_error_outside_of_every_pipeline(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests for a moment and goes on."""
+    told = Told()
+    config = make_config(on_error=told)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        task = producer._task
+        assert task is not None
+        turns = iter([RuntimeError("a bug")])
+        turn = task._turn
+
+        def fail() -> float:
+            for error in turns:
+                raise error
+            return turn()
+
+        monkeypatch.setattr(task, "_turn", fail)
+        with anyio.fail_after(PATIENCE):
+            assert (await (await producer.put(b"x")).wait()).success
+    assert told.kinds == ["InternalError"]

@@ -1,0 +1,244 @@
+"""Reports to whoever runs the program: rare, harmless, and never through logging."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from typing import NoReturn
+
+import pytest
+
+from kinesink.shell import origin, reporter
+from kinesink.shell.reporter import (
+    REPORT_INTERVAL,
+    Reporter,
+    events_in_words,
+    not_delivered,
+    write_line,
+)
+from tests.shell.support import PATIENCE, wait_until
+
+
+class Told:
+    """An on_error that remembers."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, str]] = []
+
+    def __call__(self, kind: str, text: str) -> None:
+        """Remember one."""
+        self.reports.append((kind, text))
+
+
+def test_a_kind_is_told_once_a_minute_and_then_with_what_was_held_back() -> None:
+    """An outage costs a line a minute and not one per request."""
+    told = Told()
+    heralds = Reporter(told)
+    for second in (0.0, 1.0, 2.0):
+        heralds.report("AccessDenied", "no", second)
+    heralds.report("Other", "else", 2.0)
+    heralds.report("AccessDenied", "still no", REPORT_INTERVAL)
+    heralds.report("AccessDenied", "again", 3 * REPORT_INTERVAL)
+    assert heralds.wait_told(PATIENCE)
+    assert told.reports == [
+        ("AccessDenied", "no"),
+        ("Other", "else"),
+        ("AccessDenied", "still no (and 2 times since it was last told)"),
+        ("AccessDenied", "again"),
+    ]
+
+
+def test_without_a_callback_a_line_goes_to_standard_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One line, with kinesink's name in front."""
+    heralds = Reporter(None)
+    heralds.say("kind", "stream 'app': trouble")
+    assert heralds.wait_told(PATIENCE)
+    assert capfd.readouterr().err == "kinesink: stream 'app': trouble\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3)])
+def test_f10_a_callback_that_raises_is_told_about_once(
+    error: BaseException, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The report it was given is not lost, and the next one is tried again."""
+    calls: list[str] = []
+
+    def fail(kind: str, _: str) -> NoReturn:
+        calls.append(kind)
+        raise error
+
+    heralds = Reporter(fail)
+    heralds.say("first", "trouble")
+    heralds.say("second", "more")
+    assert heralds.wait_told(PATIENCE)
+    assert heralds.idle
+    assert calls == ["first", "second"]
+    assert capfd.readouterr().err == (
+        f"kinesink: on_error raised {error!r}; reported was: trouble\n"
+    )
+
+
+def test_f10_a_callback_that_hangs_holds_up_nobody() -> None:
+    """Whoever reports goes on at once; what was reported meanwhile is told afterwards."""
+    release = threading.Event()
+    told = Told()
+
+    def hang(kind: str, text: str) -> None:
+        release.wait(PATIENCE)
+        told(kind, text)
+
+    heralds = Reporter(hang)
+    for number in range(150):
+        heralds.say("kind", str(number))
+    assert not heralds.wait_told(0)
+    release.set()
+    wait_until(lambda: told.reports and told.reports[-1] == ("kind", "149"))
+    assert heralds.wait_told(PATIENCE)
+    # One was being told, and a hundred could wait.
+    assert len(told.reports) <= 102
+
+
+def test_reports_from_many_threads_are_each_told_once() -> None:
+    """Whoever comes while the callback's thread is about to end is not forgotten."""
+    told = Told()
+    heralds = Reporter(told)
+
+    def tell(thread: int) -> None:
+        for number in range(200):
+            heralds.say("kind", f"{thread}/{number}")
+            heralds.wait_told(PATIENCE)
+
+    threads = [threading.Thread(target=tell, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert heralds.wait_told(PATIENCE)
+    assert len(set(told.reports)) == len(told.reports) == 800
+
+
+def test_a_report_that_comes_while_the_callbacks_thread_ends_is_told() -> None:
+    """The thread looks once more after it has said that it is idle."""
+    told = Told()
+    heralds = Reporter(told)
+    late = [True]
+
+    class Latecomer:
+        """An idle mark during whose setting another report comes."""
+
+        def set(self) -> None:
+            """Report once more."""
+            if late:
+                late.pop()
+                heralds._waiting.append(("late", "text"))
+
+        def clear(self) -> None:
+            """Do nothing."""
+
+    heralds._idle = Latecomer()  # type: ignore[assignment]
+    heralds.say("first", "text")
+    wait_until(lambda: len(told.reports) == 2)
+
+
+def test_a_report_that_another_thread_tells_is_left_to_it() -> None:
+    """Two threads that see the same late report agree by the token."""
+    told = Told()
+    heralds = Reporter(told)
+
+    class Thief:
+        """An idle mark during whose setting somebody reports and takes the token."""
+
+        def set(self) -> None:
+            """Report, as if another thread were telling it already."""
+            heralds._waiting.append(("late", "text"))
+            heralds._may_start = _Taken()  # type: ignore[assignment]
+
+        def clear(self) -> None:
+            """Do nothing."""
+
+    heralds._idle = Thief()  # type: ignore[assignment]
+    heralds.say("first", "text")
+    wait_until(lambda: isinstance(heralds._may_start, _Taken) and heralds._may_start.asked)
+    assert told.reports == [("first", "text")]
+
+
+class _Taken:
+    """A token that somebody else always takes first."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def append(self, _: object) -> None:
+        """Give the token back."""
+
+    def pop(self) -> NoReturn:
+        """Have none."""
+        self.asked = True
+        raise IndexError
+
+
+def test_a_callback_is_called_inline_when_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At interpreter exit the last report still arrives."""
+
+    def refuse(**_: object) -> NoReturn:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(reporter, "Thread", refuse)
+    told = Told()
+    Reporter(told).say("kind", "text")
+    assert told.reports == [("kind", "text")]
+
+
+def test_a_report_at_the_very_end_is_told_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter tears itself down no thread would run."""
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    told = Told()
+    Reporter(told).say("kind", "text")
+    assert told.reports == [("kind", "text")]
+
+
+def test_c2_what_a_callback_logs_is_not_shipped() -> None:
+    """An on_error that logs could otherwise go round for ever."""
+    own: list[bool] = []
+    heralds = Reporter(lambda _kind, _text: own.append(origin.is_own()))
+    heralds.say("kind", "text")
+    assert heralds.wait_told(PATIENCE)
+    assert own == [True]
+    assert not origin.is_own()
+
+
+def _closed() -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.close()
+    return stream
+
+
+
+
+@pytest.mark.parametrize("make", [lambda: None, _closed, lambda: io.TextIOWrapper(io.BytesIO())])
+def test_a_missing_standard_error_is_no_error(
+    make: type[io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Daemons have none, and at exit it may be gone."""
+    monkeypatch.setattr(sys, "__stderr__", make())
+    write_line("nobody hears this")
+
+
+def test_losses_are_told_in_events_and_bytes() -> None:
+    """An operator reads how much, where, how long, and why."""
+    assert events_in_words(1) == "1 event"
+    assert events_in_words(0) == "0 events"
+    assert not_delivered(1, 10, "app", 5.0, None) == (
+        "1 event (10 bytes) not delivered to 'app' within 5 s"
+    )
+    assert not_delivered(123, 45 * 1024, "app", 0.5, "ConnectError: refused") == (
+        "123 events (45 KiB) not delivered to 'app' within 0.5 s; last error: "
+        "ConnectError: refused"
+    )
+    assert "(2.5 MiB)" in not_delivered(9, 5 << 19, "app", 5.0, None)
