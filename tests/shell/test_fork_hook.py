@@ -10,7 +10,6 @@ import pytest
 
 from kinesink.shell.fork import in_each_child
 
-
 SCRIPT = """
 import os
 from kinesink.shell.fork import in_each_child
