@@ -219,8 +219,6 @@ def _closed() -> io.TextIOWrapper:
     return stream
 
 
-
-
 @pytest.mark.parametrize("make", [lambda: None, _closed, lambda: io.TextIOWrapper(io.BytesIO())])
 def test_a_missing_standard_error_is_no_error(
     make: type[io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
@@ -238,7 +236,6 @@ def test_losses_are_told_in_events_and_bytes() -> None:
         "1 event (10 bytes) not delivered to 'app' within 5 s"
     )
     assert not_delivered(123, 45 * 1024, "app", 0.5, "ConnectError: refused") == (
-        "123 events (45 KiB) not delivered to 'app' within 0.5 s; last error: "
-        "ConnectError: refused"
+        "123 events (45 KiB) not delivered to 'app' within 0.5 s; last error: ConnectError: refused"
     )
     assert "(2.5 MiB)" in not_delivered(9, 5 << 19, "app", 5.0, None)

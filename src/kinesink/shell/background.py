@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinesink.shell import origin
 from kinesink.shell.flush import Flush
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from kinesink.shell.producer_task import ProducerTask
 
     ClientFactory = Callable[[Config], KinesisClient]
+
+#: Seconds for telling of losses at exit, when the deadline has passed.
+_TELLING_TIME: Final = 0.5
 
 #: What belonged to the parent of a forked process. Never freed: a finalizer could close
 #: sockets that the parent goes on using.
@@ -236,7 +239,7 @@ class Background:
     def end_exit(self, timeout: float) -> None:
         """Say what was not delivered, and let no later event go unserved."""
         self._tell_of_what_is_left()
-        self._reporter.wait_told(timeout)
+        self._reporter.wait_told(max(timeout, _TELLING_TIME))
         if not self._may_start:
             self._intake.wake = partial(self._wake_at_exit, self._intake.wake)
             self._intake.awake = False

@@ -104,6 +104,7 @@ class Producer:
             return
         self._open = False
         self._let_in()
+        self._task.close_intake()
         try:
             if exc_type is None or issubclass(exc_type, Exception):
                 await self.flush(self.shutdown_timeout)
@@ -179,7 +180,10 @@ class Producer:
             return True
         done = anyio.Event()
         flush = Flush(done.set)
-        self._intake.command(lambda task: task.begin_flush(flush))
+        if self._open:
+            self._intake.command(lambda task: task.begin_flush(flush))
+        else:
+            self._task.begin_flush(flush)
         try:
             with anyio.move_on_after(math.inf if timeout is None else timeout):
                 await done.wait()

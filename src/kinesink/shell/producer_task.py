@@ -80,6 +80,7 @@ class ProducerTask:
         self._past = intake.settled()
         #: Outcomes of calls, to be taken in by the next turn.
         self._completions: deque[Callable[[], None]] = deque()
+        self._takes_in = True
         self._added = False
         self._attentive = False
         self._life = anyio.CancelScope(shield=True)
@@ -121,11 +122,17 @@ class ProducerTask:
             self.looks_at = now
             self._wake.set()
 
+    def close_intake(self) -> None:
+        """Take in what is there, and nothing that comes later: that is the next task's."""
+        self._take_in(anyio.current_time())
+        self._takes_in = False
+
     def begin_flush(self, flush: Flush) -> None:
         """Let nothing linger that was taken in; ``flush.done`` is called when it has ended."""
         for stream in self._streams.values():
             flush.cover(stream)
         self._flushes.append(flush)
+        self._wake.set()
 
     def record_max_bytes(self, stream_name: str) -> int | None:
         """Return the largest record of a stream, in bytes; None while it was not used."""
@@ -148,7 +155,6 @@ class ProducerTask:
         :param timeout: seconds that it has been waited for.
         """
         now = anyio.current_time()
-        self._take_in(now)
         lost, lost_bytes = 0, 0
         for stream in self._streams.values():
             ledger = stream.pipeline.ledger
@@ -188,7 +194,7 @@ class ProducerTask:
     def _turn(self) -> float:
         """Do all there is to do now; return when to look again."""
         now = anyio.current_time()
-        busy = self._take_in(now) or self._added
+        busy = (self._takes_in and self._take_in(now)) or self._added
         self._added = False
         while self._completions:
             self._completions.popleft()()
@@ -201,10 +207,11 @@ class ProducerTask:
         self._attentive = busy and self._nap > 0
         if self._attentive:
             return min(deadline, now + self._nap)
-        self._intake.awake = False
-        if self._intake.waiting:
-            self._intake.awake = True
-            return now
+        if self._takes_in:
+            self._intake.awake = False
+            if self._intake.waiting:
+                self._intake.awake = True
+                return now
         return deadline
 
     def _take_in(self, now: float) -> bool:

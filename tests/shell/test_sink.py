@@ -1,0 +1,284 @@
+"""The sink: what adapters hold, from any thread, on either event loop."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from kinesink import ClosedError, DropReason, InvalidRecordError, Sink
+from kinesink.shell import origin
+from kinesink.shell import sink as sinks
+from kinesink.testing import AccessDenied, Hang, Latency
+from tests.shell.support import (
+    PATIENCE,
+    adds_up,
+    landed,
+    make_config,
+    make_fake,
+    make_sink,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinesink.testing import FakeKinesis
+    from tests.shell.conftest import AwsEnvironment
+
+
+def own_threads() -> list[threading.Thread]:
+    """Return the threads of sinks."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("kinesink app")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left(aws: AwsEnvironment) -> Iterator[None]:
+    """Let requests be signed, and see that every thread ends."""
+    aws.set_keys()
+    yield
+    wait_until(lambda: not own_threads())
+
+
+@pytest.fixture
+def fake() -> FakeKinesis:
+    """Return a fake with a stream of four shards."""
+    return make_fake()
+
+
+def test_events_of_every_kind_arrive(fake: FakeKinesis, anyio_backend: str) -> None:
+    """Keyless, keyed, placed by an explicit hash key; what was there before flush is there after."""
+    sink = make_sink(fake, backend=anyio_backend)
+    assert sink.emit(b"keyless")
+    assert sink.emit(b"keyed", "customer-17")
+    assert sink.put(b"placed", explicit_hash_key="5")
+    assert sink.put(bytearray(b"mutable"))
+    assert sink.flush()
+    assert landed(fake) == [b"keyed", b"keyless", b"mutable", b"placed"]
+    account = sink.statistics()
+    assert account.delivered == 4
+    assert account.pending == 0
+    assert sink.close()
+
+
+def test_nothing_starts_before_the_first_event(fake: FakeKinesis) -> None:
+    """Neither a thread nor a call; and nothing is pending then."""
+    sink = make_sink(fake)
+    assert sink.flush()
+    assert sink.record_max_bytes == 1 << 20
+    assert sink.close()
+    assert own_threads() == []
+    assert fake.calls == []
+
+
+def test_put_after_close_raises_and_emit_opens_again(fake: FakeKinesis, anyio_backend: str) -> None:
+    """Loggers go on using handlers that a reconfiguration has closed."""
+    sink = make_sink(fake, backend=anyio_backend)
+    sink.put(b"one")
+    assert sink.close()
+    assert own_threads() == []
+    assert sink.close()
+    with pytest.raises(ClosedError, match="app"):
+        sink.put(b"two")
+    assert sink.emit(b"three")
+    assert sink.put(b"four")
+    assert sink.close()
+    assert landed(fake) == [b"four", b"one", b"three"]
+    assert sink.statistics().delivered == 3
+
+
+def test_a1_put_refuses_what_kinesis_can_never_take(fake: FakeKinesis) -> None:
+    """At once, with nothing changed; the limit is the stream's as soon as it is known."""
+    fake.set_max_record_kib("app", 2048)
+    sink = make_sink(fake)
+    with pytest.raises(InvalidRecordError):
+        sink.put(b"x", partition_key="")
+    with pytest.raises(TypeError):
+        sink.put("text")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRecordError, match="1048576"):
+        sink.put(b"x" * (1 << 20))
+    assert sink.statistics().accepted == 0
+    sink.put(b"x")
+    sink.flush()
+    assert sink.record_max_bytes == 2 << 20
+    assert sink.put(b"x" * (1 << 20))
+    assert sink.close()
+
+
+def test_a2_an_invalid_event_is_counted_and_its_neighbours_arrive(fake: FakeKinesis) -> None:
+    """A log call raises nothing, whatever key or data it came with."""
+    sink = make_sink(fake)
+    wrong: list[tuple[Any, Any, Any]] = [
+        (b"a", "", None),
+        (b"b", "\ud800", None),
+        (b"c", None, -1),
+        (b"d", 17, None),
+        ("text", None, None),
+        ("text", "key", None),
+    ]
+    for data, key, explicit_hash_key in wrong:
+        assert sink.emit(b"good")
+        assert sink.emit(data, key, explicit_hash_key)
+    assert sink.flush()
+    assert sink.statistics().dropped == {DropReason.INVALID: len(wrong)}
+    assert landed(fake) == [b"good"] * len(wrong)
+    sink.close()
+
+
+def test_b2_overload_is_counted_and_memory_bounded(fake: FakeKinesis) -> None:
+    """Neither waits nor raises; once there is room events are taken again."""
+    fake.faults.append(Hang(operation="PutRecords"))
+    sink = make_sink(fake, max_pending_bytes=64 * 1024)
+    refused = sum(not sink.emit(b"x" * 1000) for _ in range(1000))
+    assert refused >= 1000 - 64
+    assert sink.statistics().pending <= 64
+    wait_until(lambda: any(call.operation == "PutRecords" for call in fake.calls))
+    fake.faults.clear()
+    fake.release()
+    assert sink.flush(PATIENCE)
+    assert sink.emit(b"x")
+    assert sink.close()
+    account = sink.statistics()
+    assert account.dropped == {DropReason.QUEUE_FULL: refused}
+    assert account.delivered == 1001 - refused
+
+
+def test_s5_flush_returns_by_its_timeout_whatever_is_queued(fake: FakeKinesis) -> None:
+    """And says that it was not enough; statistics stay readable."""
+    fake.faults.append(Hang(operation="PutRecords"))
+    sink = make_sink(fake, max_pending_bytes=64 * 1024, shutdown_timeout=0.1)
+    for _ in range(1000):
+        sink.emit(b"x" * 1000)
+    began = time.monotonic()
+    assert not sink.flush(timeout=0.05)
+    assert time.monotonic() - began < PATIENCE / 4
+    assert not sink.close(timeout=0.05)
+    wait_until(lambda: not own_threads())
+    account = sink.statistics()
+    assert account.pending == 0
+    assert DropReason.SHUTDOWN in account.dropped
+    assert adds_up(account)
+
+
+async def test_aflush_leaves_the_event_loop_free(fake: FakeKinesis) -> None:
+    """Asyncio and trio; True when everything has ended, False at the timeout."""
+    sink = make_sink(fake)
+    assert await sink.aflush()
+    fake.faults.append(Latency(operation="PutRecords", answer=0.05, times=1))
+    sink.emit(b"x")
+    assert await sink.aflush()
+    assert landed(fake) == [b"x"]
+    fake.faults.append(Hang(operation="PutRecords"))
+    sink.emit(b"y")
+    assert not await sink.aflush(0.05)
+    fake.faults.clear()
+    fake.release()
+    assert await sink.aflush(PATIENCE)
+    await anyio.to_thread.run_sync(sink.close)
+
+
+def test_c2_flush_on_behalf_of_a_producer_does_not_wait(fake: FakeKinesis) -> None:
+    """It could wait for itself."""
+    answers: list[bool] = []
+    fake.faults.append(AccessDenied(operation="PutRecords"))
+
+    def tell(_kind: str, _text: str) -> None:
+        answers.append(sink.flush(PATIENCE))
+        answers.append(sink.close(PATIENCE))
+
+    sink = make_sink(fake, on_error=tell, shutdown_timeout=0.2)
+    sink.emit(b"x")
+    wait_until(lambda: len(answers) >= 2)
+    assert not any(answers)
+
+
+def test_a_closed_sink_that_is_forgotten_ends_its_thread(fake: FakeKinesis) -> None:
+    """Also one that nobody has closed; what was pending arrives."""
+    sink = make_sink(fake)
+    sink.emit(b"x")
+    del sink
+    gc.collect()
+    wait_until(lambda: landed(fake) == [b"x"])
+    wait_until(lambda: not own_threads())
+
+
+def test_holders_of_one_configuration_share_a_sink() -> None:
+    """The last one to let go ends it; whoever comes later gets a new one."""
+    config = make_config()
+    first, second = sinks.acquire(config), sinks.acquire(make_config())
+    other = sinks.acquire(make_config(linger=0.5))
+    assert first is second
+    assert other is not first
+    sinks.release(first)
+    assert sinks.acquire(config) is first
+    sinks.release(first)
+    sinks.release(first)
+    assert sinks.acquire(config) is not first
+    sinks.release(first)
+    sinks.release(other)
+    sinks.release(sinks.acquire(config))
+    sinks._registry._held.clear()
+
+
+def test_a_released_sink_drains_and_ends(fake: FakeKinesis) -> None:
+    """Nobody waits for that, and nothing is lost by it."""
+    sink = make_sink(fake, linger=0.05)
+    sink.emit(b"x")
+    sink.retire()
+    wait_until(lambda: landed(fake) == [b"x"])
+
+
+def test_own_records_are_counted_apart(fake: FakeKinesis) -> None:
+    """They are none of the application's events."""
+    sink = make_sink(fake)
+    sink.count_own()
+    assert sink.statistics().own == 1
+    assert sink.statistics().accepted == 0
+    assert not origin.is_own()
+
+
+def test_n1_statistics_add_up_while_everything_happens(
+    fake: FakeKinesis, anyio_backend: str
+) -> None:
+    """Threads emit, flush and close; whoever reads sees a true account, and none goes back."""
+    sink = make_sink(fake, backend=anyio_backend, max_pending_bytes=256 * 1024, linger=0.002)
+    senders = [threading.Thread(target=_send, args=(sink, name)) for name in ("a", "b", "c")]
+    closers = [threading.Thread(target=_close_often, args=(sink,))]
+    for thread in [*senders, *closers]:
+        thread.start()
+    seen = sink.statistics()
+    readings = 0
+    while any(thread.is_alive() for thread in senders):
+        account = sink.statistics()
+        assert adds_up(account)
+        assert account.accepted >= seen.accepted
+        assert account.delivered >= seen.delivered
+        assert account.lost >= seen.lost
+        seen = account
+        readings += 1
+    for thread in closers:
+        thread.join()
+    assert sink.close()
+    account = sink.statistics()
+    assert readings > 10
+    assert account.accepted == 6000
+    assert account.pending == 0
+    assert adds_up(account)
+    assert len(landed(fake)) == account.delivered
+
+
+def _send(sink: Sink, name: str) -> None:
+    for number in range(2000):
+        sink.emit(b"%d" % number, name if number % 5 == 0 else None)
+        if number % 100 == 0:
+            time.sleep(0.001)
+
+
+def _close_often(sink: Sink) -> None:
+    for _ in range(10):
+        sink.flush(0.01)
+        sink.close()
