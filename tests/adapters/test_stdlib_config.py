@@ -186,7 +186,7 @@ YAML_LIKE: dict[str, Any] = {
             "time_to_live": 60,
             "max_pending_bytes": "1MiB",
             "max_event_bytes": "64KiB",
-            "backend": "trio",
+            "backend": "asyncio",
             "on_error": "ext://tests.adapters.test_stdlib_config.ignore",
         }
     },
@@ -218,7 +218,7 @@ class TestDictConfig:
         logger.info("a secret")
         logger.info("paid", extra={"user": "bob"})
         config = registry.sink.config
-        assert (config.stream_name, config.backend, config.verify) == ("app-logs", "trio", False)
+        assert (config.stream_name, config.backend, config.verify) == ("app-logs", "asyncio", False)
         assert (config.linger, config.time_to_live, config.max_pending_bytes) == (1, 60, 2**20)
         assert registry.sink.event["message"] == "paid"
         assert registry.sink.partition_keys == ["bob"]
