@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kinesink.core.effects import ListShards
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
@@ -182,6 +184,17 @@ def test_R9_without_permission_to_list_events_flow_and_one_line_says_why() -> No
     world.run(300)
     assert 10 < world.questions["ListShards"] < 30
     assert ":ListShards" in world.reports[0].text
+
+
+@pytest.mark.parametrize("code", ["NoCredentials", "ResourceNotFoundException", "ConnectError"])
+def test_R9_what_stops_every_call_is_not_told_as_a_matter_of_the_listing(code: str) -> None:
+    """Where nothing can be sent, the line says that events are kept, not how they travel."""
+    world = World()
+    world.listing = world.summary = Failure(code, "whatever")
+    world.keyless(b"x")
+    world.run(0.2)
+    assert world.reports
+    assert all(report.text.endswith("events are kept and tried again") for report in world.reports)
 
 
 def test_R9_nothing_waits_longer_than_the_discovery_for_silent_questions() -> None:

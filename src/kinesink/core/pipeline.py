@@ -18,6 +18,7 @@ from kinesink.core.records import Answered, DropReason, Failure, ShardId, UserRe
 from kinesink.core.retry_policy import (
     ENTRY_BACKOFF,
     FAILURES_BEFORE_PROBING,
+    STOPS_EVERYTHING,
     WRONG_RECORD_COUNT,
     Kind,
     advice,
@@ -47,6 +48,9 @@ _AHEAD_REQUESTS: Final = 2
 
 #: Failures that somebody must know of at the first; others may pass by themselves.
 _TELL_AT_ONCE: Final = frozenset({Kind.PERMANENT, Kind.CREDENTIALS, Kind.CLOCK})
+
+#: What becomes of events while nothing can be sent.
+_KEPT: Final = "events are kept and tried again"
 
 
 class Pipeline:
@@ -339,7 +343,7 @@ class Pipeline:
             self.ledger.throttled += len(carried)
             self._limiter.all_throttled(request.sent_at, now, self._jitter())
         if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
-            self._report(failure, "events are kept and tried again")
+            self._report(failure, _KEPT)
         for of in reversed(carried):
             self._keep_or_fail(of, kind, _in_words(failure), now)
 
@@ -395,6 +399,8 @@ class Pipeline:
 
     def _report(self, failure: Failure, consequence: str) -> None:
         self.last_error = _in_words(failure)
+        if failure.code in STOPS_EVERYTHING:
+            consequence = _KEPT
         parts = (self.last_error, advice(failure.code), consequence)
         text = "; ".join(part for part in parts if part)
         self._effects.append(Report(failure.code, f"stream {self.stream_name!r}: {text}"))

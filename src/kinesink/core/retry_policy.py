@@ -180,6 +180,11 @@ def request_delay(
     return delay
 
 
+#: What stops one call to the stream stops every other: no event travels meanwhile.
+STOPS_EVERYTHING: Final = (
+    _SETUP_CODES | CREDENTIAL_CODES | {"ResourceNotFoundException", CONNECT_ERROR}
+)
+
 #: What to do about a failure, said to the operator: first match wins.
 _ADVICE: Final = (
     (frozenset({NO_CREDENTIALS}),
