@@ -35,7 +35,7 @@ def test_a_hundred_thousand_events_of_eight_threads_arrive_each_once(
         shutdown_timeout=60.0,
     )
     sink = Sink(config, make_client=lambda c: KinesisClient(c, transport=fake.transport()))
-    logger = logging.Logger("shop", logging.INFO)
+    logger = logging.Logger("shop", logging.INFO)  # noqa: LOG001 - nobody else shall have it
     logger.addHandler(KinesisHandler(sink=sink))
 
     def log(thread: int) -> None:

@@ -137,7 +137,7 @@ def test_a_thread_that_can_start_no_other_does_the_work_itself(
     sink.emit(b"x")
     sink._background._take_token()
     sink._intake.enqueue(sink._background._stop_now)
-    monkeypatch.setattr(background.threading, "Thread", lambda **_: _Unstartable())
+    monkeypatch.setattr("threading.Thread", lambda **_: _Unstartable())
     sink._background._start_thread()
     assert landed(fake) == [b"x"]
 
@@ -165,8 +165,10 @@ def test_a_producer_that_dies_is_told_of_and_the_next_event_starts_another(
     sink.emit(b"one")
     wait_until(lambda: told)
     assert told == [
-        "InternalError: stream 'app': the producer ended by RuntimeError('no client'); "
-        "the next event starts another"
+        (
+            "InternalError: stream 'app': the producer ended by RuntimeError('no client'); "
+            "the next event starts another"
+        )
     ]
     wait_until(lambda: not threads_named("kinesink app"))
     broken.clear()

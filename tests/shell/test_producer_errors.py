@@ -8,8 +8,10 @@ import anyio
 import pytest
 
 from kinesink import DropReason, Producer
+from kinesink.core.effects import Delivered, Dropped
 from kinesink.core.pipeline import Pipeline
 from kinesink.shell.kinesis import KinesisClient
+from kinesink.testing import Hang
 from tests.shell.support import PATIENCE, adds_up, landed, make_client, make_config, make_fake
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Told:
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def __call__(self, kind: str, text: str) -> None:
+    def __call__(self, kind: str, _: str) -> None:
         """Remember one."""
         self.kinds.append(kind)
 
@@ -150,6 +152,36 @@ async def test_a_stage_that_goes_on_raising_loses_everything_and_nobody_hangs(
     account = producer.statistics()
     assert account.pending == 0
     assert adds_up(account)
+
+
+@pytest.mark.parametrize("ended", ["delivered", "expired"])
+async def test_what_had_ended_before_the_error_is_told_as_it_ended(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """A stage that raises between the end of a record and the telling of it."""
+    told = Told()
+    config = make_config(on_error=told, time_to_live=0.5 if ended == "expired" else 20)
+    async with Producer(config, client=make_client(fake, config)) as producer:
+        await (await producer.put(b"first")).wait()
+        if ended == "expired":
+            fake.faults.append(Hang(operation="PutRecords"))
+        advance = Pipeline._advance
+
+        def fail(self: Pipeline, now: float) -> Any:  # noqa: ANN401 - as the stage
+            if any(isinstance(effect, (Delivered, Dropped)) for effect in self._effects):
+                monkeypatch.setattr(Pipeline, "_advance", advance)
+                raise RuntimeError("a bug")
+            return advance(self, now)
+
+        monkeypatch.setattr(Pipeline, "_advance", fail)
+        with anyio.fail_after(PATIENCE):
+            result = await (await producer.put(b"x")).wait()
+        fake.faults.clear()
+        fake.release()
+    assert result.success == (ended == "delivered")
+    assert result.reason is (None if ended == "delivered" else DropReason.EXPIRED)
+    assert "InternalError" in told.kinds
+    assert adds_up(producer.statistics())
 
 
 @pytest.mark.parametrize("times", [1, 1000])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import threading
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -19,6 +18,9 @@ from kinesink.shell.reporter import (
     write_line,
 )
 from tests.shell.support import PATIENCE, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Told:
@@ -121,25 +123,34 @@ def test_reports_from_many_threads_are_each_told_once() -> None:
     assert len(set(told.reports)) == len(told.reports) == 800
 
 
+class Tokens:
+    """The right to start a thread, given back just before one more report comes in."""
+
+    def __init__(self, heralds: Reporter, *, taken: bool) -> None:
+        self._heralds = heralds
+        self._taken = taken
+        self._late = [True]
+        self.asked = 0
+
+    def append(self, _: object) -> None:
+        """Take the token back, and report once more."""
+        if self._late:
+            self._late.pop()
+            self._heralds._waiting.append(("late", "text"))
+
+    def pop(self) -> bool:
+        """Give the token away; later ones may be taken already."""
+        self.asked += 1
+        if self._taken and self.asked > 1:
+            raise IndexError
+        return True
+
+
 def test_a_report_that_comes_while_the_callbacks_thread_ends_is_told() -> None:
-    """The thread looks once more after it has said that it is idle."""
+    """The thread looks once more after it has given the token back."""
     told = Told()
     heralds = Reporter(told)
-    late = [True]
-
-    class Latecomer:
-        """An idle mark during whose setting another report comes."""
-
-        def set(self) -> None:
-            """Report once more."""
-            if late:
-                late.pop()
-                heralds._waiting.append(("late", "text"))
-
-        def clear(self) -> None:
-            """Do nothing."""
-
-    heralds._idle = Latecomer()  # type: ignore[assignment]
+    heralds._may_start = Tokens(heralds, taken=False)  # type: ignore[assignment]
     heralds.say("first", "text")
     wait_until(lambda: len(told.reports) == 2)
 
@@ -148,37 +159,11 @@ def test_a_report_that_another_thread_tells_is_left_to_it() -> None:
     """Two threads that see the same late report agree by the token."""
     told = Told()
     heralds = Reporter(told)
-
-    class Thief:
-        """An idle mark during whose setting somebody reports and takes the token."""
-
-        def set(self) -> None:
-            """Report, as if another thread were telling it already."""
-            heralds._waiting.append(("late", "text"))
-            heralds._may_start = _Taken()  # type: ignore[assignment]
-
-        def clear(self) -> None:
-            """Do nothing."""
-
-    heralds._idle = Thief()  # type: ignore[assignment]
+    tokens = Tokens(heralds, taken=True)
+    heralds._may_start = tokens  # type: ignore[assignment]
     heralds.say("first", "text")
-    wait_until(lambda: isinstance(heralds._may_start, _Taken) and heralds._may_start.asked)
+    wait_until(lambda: tokens.asked == 2)
     assert told.reports == [("first", "text")]
-
-
-class _Taken:
-    """A token that somebody else always takes first."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def append(self, _: object) -> None:
-        """Give the token back."""
-
-    def pop(self) -> NoReturn:
-        """Have none."""
-        self.asked = True
-        raise IndexError
 
 
 def test_a_callback_is_called_inline_when_no_thread_can_be_started(
@@ -221,7 +206,7 @@ def _closed() -> io.TextIOWrapper:
 
 @pytest.mark.parametrize("make", [lambda: None, _closed, lambda: io.TextIOWrapper(io.BytesIO())])
 def test_a_missing_standard_error_is_no_error(
-    make: type[io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], io.TextIOWrapper | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Daemons have none, and at exit it may be gone."""
     monkeypatch.setattr(sys, "__stderr__", make())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from kinesink import ClosedError, DropReason, InvalidRecordError, Sink
+from kinesink import ClosedError, DropReason, InvalidRecordError
 from kinesink.shell import origin
 from kinesink.shell import sink as sinks
 from kinesink.testing import AccessDenied, Hang, Latency
@@ -27,6 +27,7 @@ from tests.shell.support import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink import Sink
     from kinesink.testing import FakeKinesis
     from tests.shell.conftest import AwsEnvironment
 
@@ -51,12 +52,12 @@ def fake() -> FakeKinesis:
 
 
 def test_events_of_every_kind_arrive(fake: FakeKinesis, anyio_backend: str) -> None:
-    """Keyless, keyed, placed by an explicit hash key; what was there before flush is there after."""
+    """Keyless, keyed, placed by an explicit hash key; there when flush returns."""
     sink = make_sink(fake, backend=anyio_backend)
     assert sink.emit(b"keyless")
     assert sink.emit(b"keyed", "customer-17")
     assert sink.put(b"placed", explicit_hash_key="5")
-    assert sink.put(bytearray(b"mutable"))
+    assert sink.put(bytearray(b"mutable"))  # type: ignore[arg-type]
     assert sink.flush()
     assert landed(fake) == [b"keyed", b"keyless", b"mutable", b"placed"]
     account = sink.statistics()
@@ -145,6 +146,22 @@ def test_b2_overload_is_counted_and_memory_bounded(fake: FakeKinesis) -> None:
     account = sink.statistics()
     assert account.dropped == {DropReason.QUEUE_FULL: refused}
     assert account.delivered == 1001 - refused
+
+
+def test_b4_events_expire_while_kinesis_is_down_and_it_is_told(fake: FakeKinesis) -> None:
+    """With the number and the reason, and what comes afterwards arrives."""
+    told: list[str] = []
+    fake.faults.append(Hang(operation="PutRecords"))
+    sink = make_sink(fake, time_to_live=0.3, on_error=lambda _, text: told.append(text))
+    for _ in range(3):
+        sink.emit(b"old")
+    assert sink.flush(PATIENCE)
+    assert sink.statistics().dropped == {DropReason.EXPIRED: 3}
+    wait_until(lambda: any("3 events dropped" in text for text in told))
+    fake.faults.clear()
+    fake.release()
+    wait_until(lambda: sink.emit(b"new") and sink.flush(PATIENCE) and b"new" in landed(fake))
+    sink.close()
 
 
 def test_s5_flush_returns_by_its_timeout_whatever_is_queued(fake: FakeKinesis) -> None:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinesink.shell import origin
-from kinesink.shell.flush import Flush
+from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.reporter import Reporter, not_delivered
 
@@ -183,28 +183,30 @@ class Background:
             self._leave()
 
     def _run_loop(self) -> None:
-        import anyio  # noqa: PLC0415 - not before the first event
-
         origin.mark_thread()
         try:
-            anyio.run(self._main, backend=self._config.backend)
+            # Imported here, because importing kinesink is to stay cheap, and before there is
+            # a loop, because imports wait for each other.
+            import anyio  # noqa: PLC0415
+
+            from kinesink.shell.producer import Producer  # noqa: PLC0415
+
+            client = self._make_client(self._config) if self._make_client else None
+            self._producer = Producer(
+                self._config, intake=self._intake, client=client, reporter=self._reporter
+            )
+            self._producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
+            anyio.run(self._produce, self._producer, backend=self._config.backend)
         finally:
             origin.unmark_thread()
 
-    async def _main(self) -> None:
-        import anyio  # noqa: PLC0415 - not before the first event
+    async def _produce(self, producer: Producer) -> None:
+        import anyio  # noqa: PLC0415 - see above
 
         from kinesink.shell import exit_safe  # noqa: PLC0415
-        from kinesink.shell.producer import Producer  # noqa: PLC0415
 
         exit_safe.install(self._config.backend)
-        client = self._make_client(self._config) if self._make_client else None
-        producer = Producer(
-            self._config, intake=self._intake, client=client, reporter=self._reporter
-        )
-        producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
         self._stopped = anyio.Event()
-        self._producer = producer
         async with producer:
             await self._stopped.wait()
         self._survived = True
@@ -229,11 +231,11 @@ class Background:
         """Begin to deliver what is pending; return what waits for that, given a timeout."""
         if self._intake.waiting and self._take_token():
             self._serve_here()
-        done = threading.Event()
+        done = Latch()
         if self.idle:
-            done.set()
+            done.open()
         else:
-            self.request_flush(Flush(done.set))
+            self.request_flush(Flush(done.open))
         return done.wait
 
     def end_exit(self, timeout: float) -> None:
@@ -250,8 +252,8 @@ class Background:
             # Threads are frozen by now.
             self._tell_of_what_is_left()
             return
-        done = threading.Event()
-        self._intake.enqueue(partial(_begin_flush, Flush(done.set)))
+        done = Latch()
+        self._intake.enqueue(partial(_begin_flush, Flush(done.open)))
         wake()
         if not origin.is_own():
             done.wait(process_exit.within(self._config.shutdown_timeout))

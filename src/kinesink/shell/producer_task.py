@@ -9,7 +9,7 @@ or until it is woken.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,11 +20,10 @@ from kinesink.core.effects import (
     DescribeStream,
     Dropped,
     ListShards,
-    Report,
     SendRequest,
 )
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.records import DropReason, Failure, UserRecord
+from kinesink.core.records import DropReason, Failure
 from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
@@ -40,9 +39,9 @@ if TYPE_CHECKING:
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
-    from kinesink.core.records import Content
+    from kinesink.core.records import Content, UserRecord
     from kinesink.shell.flush import Flush
-    from kinesink.shell.intake import Intake
+    from kinesink.shell.intake import Intake, Item
     from kinesink.shell.kinesis import KinesisClient
     from kinesink.shell.outcome import Outcome
     from kinesink.shell.reporter import Reporter
@@ -116,7 +115,7 @@ class ProducerTask:
         stream = self._stream(stream_name, now)
         self.held_bytes += len(record.data) + EVENT_OVERHEAD_BYTES
         self._added = True
-        stream.expect(outcome)
+        stream.expect(record, outcome)
         self._add(stream, [record], now)
         if not self._attentive:
             self.looks_at = now
@@ -219,19 +218,27 @@ class ProducerTask:
         commands = self._intake.take_commands()
         items, refused = self._intake.take()
         if items or refused:
-            stream = self._stream(None, now)
-            for reason in refused:
-                stream.pipeline.ledger.refused(reason)
-                self._lost(stream, reason, 1, "refused when it was logged", now)
-            contents, invalid = contents_of(items, now)
-            for error in invalid:
-                stream.pipeline.ledger.refused(DropReason.INVALID)
-                self._lost(stream, DropReason.INVALID, 1, error, now)
-            self._add(stream, contents, now)
+            self._take_events(self._stream(None, now), items, refused, now)
         self._settle()
         for command in commands:
             command(self)
         return bool(items)
+
+    def _take_events(
+        self, stream: Stream, items: list[Item], refused: list[DropReason], now: float
+    ) -> None:
+        contents, errors = contents_of(items, now)
+        self._add(stream, contents, now)
+        reasons = Counter(refused)
+        reasons[DropReason.INVALID] += len(errors)
+        for reason in reasons.elements():
+            stream.pipeline.ledger.refused(reason)
+        # Counted before anybody is told, so that telling cannot cost an event.
+        self._settle()
+        for reason in set(refused):
+            self._lost(stream, reason, reasons[reason], "refused when logged", now)
+        if errors:
+            self._lost(stream, DropReason.INVALID, len(errors), errors[0], now)
 
     def _advance(self, stream: Stream, now: float) -> float:
         """Do what one stream asks for; return when it asks again."""
@@ -274,8 +281,7 @@ class ProducerTask:
         if moved:
             self._add(stream, moved, now)
         for flush in self._flushes:
-            if stream in flush.streams:
-                flush.cover(stream)
+            flush.cover(stream)
         self._wake.set()
 
     def _settle(self) -> None:
@@ -299,7 +305,7 @@ class ProducerTask:
                 stream.resolve(effect.record, effect.result)
             case Dropped():
                 self._dropped(stream, effect, now)
-            case Report():
+            case _:
                 self._reporter.report(effect.kind, effect.text, now)
 
     def _dropped(self, stream: Stream, drop: Dropped, now: float) -> None:
@@ -307,8 +313,7 @@ class ProducerTask:
             self._lost(stream, drop.reason, sum(map(len, drop.contents)), drop.error, now)
             return
         for content in drop.contents:
-            if isinstance(content, UserRecord):
-                stream.resolve(content, drop.result)
+            stream.resolve(content, drop.result)
 
     def _lost(
         self, stream: Stream, reason: DropReason, events: int, error: str, now: float

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import deque
 from contextvars import copy_context
-from threading import Event, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from kinesink.shell import origin
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds in which a kind of trouble is told at most once.
 REPORT_INTERVAL: Final = 60.0
+
+#: Seconds between two looks at whether everything has been told.
+_LOOK_AGAIN: Final = 0.005
 
 #: Reports kept while a callback is busy; the newest are kept.
 _MOST_WAITING: Final = 100
@@ -38,8 +42,6 @@ class Reporter:
         self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
         # One token: who pops it starts the thread.
         self._may_start = deque([True])
-        self._idle = Event()
-        self._idle.set()
 
     def report(self, kind: str, text: str, now: float) -> None:
         """Tell ``text``, unless this kind was told less than a minute ago.
@@ -61,7 +63,6 @@ class Reporter:
             self._may_start.pop()
         except IndexError:
             return
-        self._idle.clear()
         context = copy_context()
 
         def call_back() -> None:
@@ -79,12 +80,16 @@ class Reporter:
 
     def wait_told(self, timeout: float) -> bool:
         """Wait until the callback has returned from every report; return whether it has."""
-        return self._idle.wait(timeout)
+        deadline = time.monotonic() + timeout
+        # Looking again and again takes no lock, which the producer would have to take too.
+        while not self.idle and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN)
+        return self.idle
 
     @property
     def idle(self) -> bool:
         """Whether everything has been told."""
-        return self._idle.is_set()
+        return bool(self._may_start) and not self._waiting
 
     def _call_back(self) -> None:
         # What the callback logs is kinesink's own: shipping it could go round for ever.
@@ -92,12 +97,10 @@ class Reporter:
         while True:
             while self._waiting:
                 self._call(*self._waiting.popleft())
-            self._idle.set()
             self._may_start.append(True)
             # Whoever came since has found no token, or has taken it.
             if not self._waiting or not self._take_token():
                 return
-            self._idle.clear()
 
     def _take_token(self) -> bool:
         try:

@@ -17,7 +17,7 @@ from kinesink.errors import ClosedError
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
-from kinesink.shell.flush import Flush
+from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.intake import Intake, KeyedEvent
 from kinesink.shell.process_exit import process_exit
 
@@ -114,8 +114,8 @@ class Sink:
         """
         if self._background.idle:
             return True
-        done = threading.Event()
-        flush = Flush(done.set)
+        done = Latch()
+        flush = Flush(done.open)
         self._background.request_flush(flush)
         if origin.is_own():
             return False
@@ -132,11 +132,12 @@ class Sink:
 
         if self._background.idle:
             return True
-        done = threading.Event()
+        done = False
         wake = WakeUp()
 
         def finish() -> None:
-            done.set()
+            nonlocal done
+            done = True
             wake()
 
         flush = Flush(finish)
@@ -145,7 +146,7 @@ class Sink:
             await wake.wait_until(anyio.current_time() + self._patience(timeout))
         finally:
             flush.given_up = True
-        return done.is_set()
+        return done
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush, end the thread and close the connections. Idempotent.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.records import DropReason, RecordResult, UserRecord
+from kinesink.core.records import DropReason, RecordResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
-    from kinesink.core.records import Content
+    from kinesink.core.records import Content, UserRecord
     from kinesink.shell.outcome import Outcome
 
 #: A pipeline that fails again within so many seconds of its start loses all it holds:
@@ -46,8 +46,8 @@ class Stream:
         self._config = config
         self._failed: list[Ledger] = []
         self._restarted_at = -math.inf
-        #: Outcomes of records under way.
-        self._outcomes: set[Outcome] = set()
+        #: Who waits for which record under way.
+        self._outcomes: dict[Content, Outcome] = {}
         self.pipeline = self._new_pipeline(now)
 
     def _new_pipeline(self, now: float) -> Pipeline:
@@ -59,16 +59,13 @@ class Stream:
             wall_offset=time.time() - now,
         )
 
-    def expect(self, outcome: Outcome) -> None:
-        """Remember an outcome that somebody waits for."""
-        self._outcomes.add(outcome)
+    def expect(self, record: UserRecord, outcome: Outcome) -> None:
+        """Remember that somebody waits for a record."""
+        self._outcomes[record] = outcome
 
-    def resolve(self, record: UserRecord, result: RecordResult) -> None:
-        """Tell who waits for a record, if anybody does."""
-        outcome = record.ticket
-        if outcome is not None:
-            outcome.resolve(result)
-            self._outcomes.discard(outcome)
+    def resolve(self, record: Content, result: RecordResult) -> None:
+        """Tell who waits for a record."""
+        self._outcomes.pop(record).resolve(result)
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -92,11 +89,9 @@ class Stream:
         lost += _close_account(old.ledger, sum(map(len, moved)))
         self._failed.append(old.ledger)
         ends = [effect for effect in ends_only(effects) if not _is_move(effect)]
-        going_on = {content.ticket for content in moved if isinstance(content, UserRecord)}
-        going_on |= {effect.record.ticket for effect in ends if isinstance(effect, Delivered)}
-        for outcome in self._outcomes - going_on:
-            outcome.resolve(_our_fault(error))
-        self._outcomes &= going_on
+        going_on = {*moved, *(content for effect in ends for content in _told_of(effect))}
+        for record in self._outcomes.keys() - going_on:
+            self.resolve(record, _our_fault(error))
         return Restart(lost, moved, ends)
 
 
@@ -126,6 +121,12 @@ def _given_up_by(pipeline: Pipeline, now: float) -> list[Effect]:
 
 def _is_move(effect: Effect) -> TypeGuard[Dropped]:
     return isinstance(effect, Dropped) and effect.error == _MOVED
+
+
+def _told_of(effect: Effect) -> list[Content]:
+    if isinstance(effect, Delivered):
+        return [effect.record]
+    return effect.contents if isinstance(effect, Dropped) else []
 
 
 def _close_account(ledger: Ledger, moved: int) -> int:
