@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -26,6 +25,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
+
+from kinesink.shell.wakeup import thread_safe_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ async def wait_finished(future: Future[Result]) -> Result:
     """
     if not future.done():
         finished = anyio.Event()
-        wake = _thread_safe_call()
+        wake = thread_safe_scheduler()
 
         def tell(_: Future[Result]) -> None:
             # The loop may have ended before the work did; then nobody waits any more.
@@ -98,17 +99,6 @@ async def wait_finished(future: Future[Result]) -> Result:
         future.add_done_callback(tell)
         await finished.wait()
     return future.result()
-
-
-def _thread_safe_call() -> Callable[[Callable[[], object]], object]:
-    """Return what schedules a call in the running event loop from any thread."""
-    trio = sys.modules.get("trio")
-    # Trio first: as a guest of asyncio it runs inside a running asyncio loop.
-    if trio is not None and trio.lowlevel.in_trio_task():
-        call: Callable[[Callable[[], object]], object]
-        call = trio.lowlevel.current_trio_token().run_sync_soon
-        return call
-    return asyncio.get_running_loop().call_soon_threadsafe
 
 
 async def run_in_thread(
