@@ -13,7 +13,6 @@ from __future__ import annotations
 import _thread
 import concurrent.futures.thread  # noqa: F401 - see above
 import contextvars
-import os
 import sys
 import threading
 import weakref
@@ -288,4 +287,4 @@ def _after_fork_in_child() -> None:
         background.after_fork_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+in_each_child(_after_fork_in_child)

@@ -7,7 +7,6 @@ event loop, HTTP client or AWS library.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -212,7 +211,7 @@ class _Registry:
 
 
 _registry = _Registry()
-os.register_at_fork(after_in_child=_registry.renew_lock)
+in_each_child(_registry.renew_lock)
 
 
 def acquire(config: Config) -> Sink:
