@@ -83,7 +83,7 @@ class Config(PipelineOptions):
 
     on_error: OnError | None = None
     """Called with (kind, text) when something needs attention; None writes a line to
-    standard error. Called from the producer's thread, at most once a minute and kind."""
+    standard error. Called from a thread of its own, at most once a minute and kind."""
 
     def __post_init__(self) -> None:
         """Turn text into numbers and refuse what cannot work."""

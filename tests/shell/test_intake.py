@@ -42,8 +42,8 @@ def test_a_burst_wakes_the_producer_once() -> None:
     assert wakes.count == 1
     intake.take()
     intake.awake = False
-    intake.refuse(DropReason.UNENCODABLE)
-    intake.refuse(DropReason.UNENCODABLE)
+    intake.refuse(DropReason.INTERNAL)
+    intake.refuse(DropReason.INTERNAL)
     assert wakes.count == 2
 
 
@@ -88,7 +88,7 @@ def test_events_in_the_producers_hand_are_pending() -> None:
     """N1: between waiting and the account an event is seen exactly once."""
     intake = Intake(1 << 20, Wakes())
     intake.put(KeyedEvent(b"four", "key", None), 4)
-    intake.refuse(DropReason.UNENCODABLE)
+    intake.refuse(DropReason.INTERNAL)
     before = intake.statistics(own=3)
     intake.take()
     assert intake.statistics(own=3) == before
@@ -113,7 +113,7 @@ def test_n1_the_account_adds_up_at_every_moment() -> None:
             if number % 7:
                 intake.put(b"x", 1)
             else:
-                intake.refuse(DropReason.UNENCODABLE)
+                intake.refuse(DropReason.INTERNAL)
 
     def move() -> None:
         accepted = refused = 0
@@ -121,7 +121,7 @@ def test_n1_the_account_adds_up_at_every_moment() -> None:
             items, reasons = intake.take()
             accepted += len(items) + len(reasons)
             refused += len(reasons)
-            dropped = {DropReason.UNENCODABLE: refused}
+            dropped = {DropReason.INTERNAL: refused}
             account = Statistics(accepted=accepted, delivered=accepted - refused, dropped=dropped)
             intake.settle(partial(_same, account), 0)
 

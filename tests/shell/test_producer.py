@@ -516,11 +516,11 @@ async def test_another_thread_may_hand_over_to_the_same_intake(fake: FakeKinesis
 
         def emit() -> None:
             intake.put(b"plain", 5)
-            intake.refuse(DropReason.UNENCODABLE)
+            intake.refuse(DropReason.INTERNAL)
 
         thread = threading.Thread(target=emit)
         thread.start()
         await anyio.to_thread.run_sync(thread.join)
         await producer.flush()
     assert landed(fake) == [b"plain"]
-    assert producer.statistics().dropped == {DropReason.UNENCODABLE: 1}
+    assert producer.statistics().dropped == {DropReason.INTERNAL: 1}

@@ -112,7 +112,7 @@ async def test_every_record_ends_when_a_stage_raises_once(
     assert adds_up(account)
     assert account.pending == 0
     lost = [result for result in results if not result.success]
-    assert {result.reason for result in lost} <= {DropReason.UNENCODABLE}
+    assert {result.reason for result in lost} <= {DropReason.INTERNAL}
     assert account.lost == len(lost)
     assert len(landed(fake)) >= account.delivered
 
@@ -147,7 +147,7 @@ async def test_a_stage_that_goes_on_raising_loses_everything_and_nobody_hangs(
             producer._intake.put(b"y", 1)
             result = await outcome.wait()
             assert await producer.flush()
-    assert result.reason is DropReason.UNENCODABLE
+    assert result.reason is DropReason.INTERNAL
     assert result.error == "an error of kinesink's own, RuntimeError('a bug')"
     account = producer.statistics()
     assert account.pending == 0

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinesink.shell import origin
 from kinesink.shell.flush import Flush, Latch
+from kinesink.shell.fork import in_each_child
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.reporter import Reporter, not_delivered
 

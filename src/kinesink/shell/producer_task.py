@@ -255,7 +255,7 @@ class ProducerTask:
                 pipeline.add(contents, now)
             except Exception:
                 for _ in range(expected - pipeline.ledger.accepted):
-                    pipeline.ledger.refused(DropReason.UNENCODABLE)
+                    pipeline.ledger.refused(DropReason.INTERNAL)
                 raise
 
         self._guarded(stream, add, now)
@@ -277,7 +277,7 @@ class ProducerTask:
             self._perform(stream, effect, now)
         if lost:
             text = f"an error of kinesink's own, {error!r}"
-            self._lost(stream, DropReason.UNENCODABLE, lost, text, now)
+            self._lost(stream, DropReason.INTERNAL, lost, text, now)
         if moved:
             self._add(stream, moved, now)
         for flush in self._flushes:

@@ -17,6 +17,7 @@ from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
 from kinesink.shell.flush import Flush, Latch
+from kinesink.shell.fork import in_each_child
 from kinesink.shell.intake import Intake, KeyedEvent
 from kinesink.shell.process_exit import process_exit
 

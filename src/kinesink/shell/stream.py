@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _RESTART_INTERVAL: Final = 60.0
 
 #: The only reason that says "our fault".
-_OUR_FAULT: Final = DropReason.UNENCODABLE
+_OUR_FAULT: Final = DropReason.INTERNAL
 
 #: Marks what a failed pipeline gives up only to be moved.
 _MOVED: Final = "moved to a new pipeline"
