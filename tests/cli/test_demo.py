@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_every_event_arrives_once(backend: Backend, healthy: list[FakeKinesis]) 
     assert "400 accepted = 400 delivered + 0 dropped + 0 pending" in screen
     assert "They agree: every event logged arrived exactly once." in screen
     assert "[RuntimeError: the bank refuses the card for order 10100]" in screen
-    assert '"attributes": {"sequence": 0,' in screen
+    # Which event the consumer meets first depends on the shard it was sent to.
+    assert re.search(r'"attributes": \{"sequence": \d+', screen)
     assert len(healthy[0].user_records(STREAM_NAME)) == 400
 
 
