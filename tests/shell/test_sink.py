@@ -32,14 +32,24 @@ if TYPE_CHECKING:
     from tests.shell.conftest import AwsEnvironment
 
 
+#: Threads from before the test: another test's sink may still be ending.
+others: set[threading.Thread] = set()
+
+
 def own_threads() -> list[threading.Thread]:
-    """Return the threads of sinks."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("kinesink app")]
+    """Return the threads of this test's sinks."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("kinesink app") and thread not in others
+    ]
 
 
 @pytest.fixture(autouse=True)
 def no_thread_left(aws: AwsEnvironment) -> Iterator[None]:
     """Let requests be signed, and see that every thread ends."""
+    others.clear()
+    others.update(threading.enumerate())
     aws.set_keys()
     yield
     wait_until(lambda: not own_threads())
