@@ -72,7 +72,7 @@ class KinesisFormatter(logging.Formatter):
         )  # fmt: skip
         special = record.exc_info or record.exc_text or record.stack_info
         if HAS_TASKS:
-            special = special or record.taskName  # type: ignore[attr-defined]
+            special = special or record.taskName  # type: ignore[attr-defined]  # since Python 3.12
         attributes = None
         if type(msg) is str and type(record) is logging.LogRecord:
             message = msg % args if args else msg  # getMessage, without the call

@@ -223,7 +223,7 @@ class KinesisHandler(logging.Handler):
             self.handleError(record)
             return None
 
-    def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
+    def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]  # more than the base promises
         """Wait until what was logged before is delivered or given up, and counted.
 
         Blocks the thread, an event loop included. Where waiting could never end it

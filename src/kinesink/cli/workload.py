@@ -82,7 +82,7 @@ def log_event(number: int) -> None:
     customer = _CUSTOMERS[number % len(_CUSTOMERS)]
     if number % 250 == 100:  # noqa: PLR2004 - as good as any
         _fail(number, order)
-    elif number % 50 == 20:  # noqa: PLR2004
+    elif number % 50 == 20:  # noqa: PLR2004 - now and then
         logging.getLogger("shop.payments").warning(
             "order %s: payment took %.1f s",
             order,

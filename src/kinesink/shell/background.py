@@ -187,9 +187,9 @@ class Background:
         try:
             # Imported here, because importing kinesink is to stay cheap, and before there is
             # a loop, because imports wait for each other.
-            import anyio  # noqa: PLC0415
+            import anyio  # noqa: PLC0415 - not before the first event
 
-            from kinesink.shell.producer import Producer  # noqa: PLC0415
+            from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio
 
             client = self._make_client(self._config) if self._make_client else None
             self._producer = Producer(
@@ -203,7 +203,7 @@ class Background:
     async def _produce(self, producer: Producer) -> None:
         import anyio  # noqa: PLC0415 - see above
 
-        from kinesink.shell import exit_safe  # noqa: PLC0415
+        from kinesink.shell import exit_safe  # noqa: PLC0415 - it imports anyio
 
         exit_safe.install(self._config.backend)
         self._stopped = anyio.Event()

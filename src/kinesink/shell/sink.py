@@ -128,7 +128,7 @@ class Sink:
         """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
         import anyio  # noqa: PLC0415 - importing kinesink must stay cheap
 
-        from kinesink.shell.wakeup import WakeUp  # noqa: PLC0415
+        from kinesink.shell.wakeup import WakeUp  # noqa: PLC0415 - it imports anyio
 
         if self._background.idle:
             return True
