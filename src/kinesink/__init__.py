@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from kinesink.adapters.stdlib import KinesisFormatter, KinesisHandler
     from kinesink.config import Config
     from kinesink.core.records import Attempt, DropReason, RecordResult
+    from kinesink.decode import DeaggregatedRecord, deaggregate
     from kinesink.errors import (
         ClosedError,
         ConfigurationError,
         InvalidRecordError,
         KinesinkError,
+        MalformedRecordError,
     )
     from kinesink.shell.outcome import Outcome
     from kinesink.shell.producer import Producer
@@ -31,16 +33,19 @@ _HOMES = {
     "ClosedError": "kinesink.errors",
     "Config": "kinesink.config",
     "ConfigurationError": "kinesink.errors",
+    "DeaggregatedRecord": "kinesink.decode",
     "DropReason": "kinesink.core.records",
     "InvalidRecordError": "kinesink.errors",
     "KinesinkError": "kinesink.errors",
     "KinesisFormatter": "kinesink.adapters.stdlib",
     "KinesisHandler": "kinesink.adapters.stdlib",
+    "MalformedRecordError": "kinesink.errors",
     "Outcome": "kinesink.shell.outcome",
     "Producer": "kinesink.shell.producer",
     "RecordResult": "kinesink.core.records",
     "Sink": "kinesink.shell.sink",
     "Statistics": "kinesink.statistics",
+    "deaggregate": "kinesink.decode",
 }
 
 __all__ = [
@@ -48,17 +53,20 @@ __all__ = [
     "ClosedError",
     "Config",
     "ConfigurationError",
+    "DeaggregatedRecord",
     "DropReason",
     "InvalidRecordError",
     "KinesinkError",
     "KinesisFormatter",
     "KinesisHandler",
+    "MalformedRecordError",
     "Outcome",
     "Producer",
     "RecordResult",
     "Sink",
     "Statistics",
     "__version__",
+    "deaggregate",
 ]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from kinesink.compression import is_available
 from kinesink.core import limits
-from kinesink.core.options import PipelineOptions
+from kinesink.core.options import Compression, PipelineOptions
 from kinesink.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -97,6 +98,14 @@ class Config(PipelineOptions):
         if self.linger >= self.time_to_live:
             raise ConfigurationError(
                 "linger", given["linger"], f"seconds, less than time_to_live={self.time_to_live}"
+            )
+        if self.compression is not None and self.framing != "lines":
+            raise ConfigurationError(
+                "compression", self.compression, "it goes with framing='lines' only"
+            )
+        if self.compression is not None and not is_available(self.compression):
+            raise ConfigurationError(
+                "compression", self.compression, "it needs the extra: pip install 'kinesink[zstd]'"
             )
         if self.backend == "trio" and not _is_installed("trio"):
             raise ConfigurationError(
@@ -206,6 +215,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "protocol": _one_of(Protocol),
     "backend": _one_of(Backend),
     "framing": _one_of(typing.get_type_hints(PipelineOptions)["framing"]),
+    "compression": (
+        "None, 'gzip' or 'zstd'", lambda v: v is None or v in typing.get_args(Compression),
+    ),
     "record_distribution": _one_of(typing.get_type_hints(PipelineOptions)["record_distribution"]),
     "linger": _seconds("0 or more", zero=True, infinite=False),
     "time_to_live": _seconds("more than 0, 'inf' for no end", zero=False, infinite=True),

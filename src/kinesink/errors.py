@@ -25,5 +25,9 @@ class InvalidRecordError(KinesinkError, ValueError):
     """Data or a key that Kinesis can never take; nothing was accepted."""
 
 
+class MalformedRecordError(KinesinkError, ValueError):
+    """The bytes of a Kinesis record that cannot be read; what was sent is not known."""
+
+
 class ClosedError(KinesinkError, RuntimeError):
     """The producer is closed and takes nothing more."""

@@ -38,7 +38,7 @@ def aggregator(
         replace(OPTIONS, aggregate_max_bytes=max_bytes, aggregate_max_events=max_events)
     )
     made.sharing = sharing
-    made.record_max_bytes = record_max_bytes
+    made.use_record_limit(record_max_bytes)
     return made
 
 

@@ -1,7 +1,8 @@
 """One slot of a PutRecords request with the user records it carries.
 
 Law: an entry owns its contents until it is delivered, dropped or dissolved; its
-bytes are made when it is sent and forgotten after, so waiting costs no second copy.
+bytes are made when it is sent and forgotten after, so waiting costs no second copy but
+that of compressed lines.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kinesink.core.aggregated_record import AggregateTables
+    from kinesink.core.lines import Lines
     from kinesink.core.records import Content, ShardId
 
 #: Keys of keyless events. One character each, so that they cost next to nothing;
@@ -43,7 +45,8 @@ class Entry:
     """User records that travel as one Kinesis record.
 
     There are three kinds: keyless (any shard will do, and it is chosen when the
-    entry is sent), keyed and aggregated, keyed and alone.
+    entry is sent), keyed and shared, keyed and alone. What is shared is an aggregated
+    record, unless the entry is one of lines.
     """
 
     __slots__ = (
@@ -51,6 +54,7 @@ class Entry:
         "events",
         "failures",
         "high",
+        "lines",
         "low",
         "oldest",
         "outer_hash_key",
@@ -67,6 +71,7 @@ class Entry:
         size: int,
         predicted: ShardId | None = None,
         tables: AggregateTables | None = None,
+        lines: Lines | None = None,
     ) -> None:
         self.contents = contents
         self.events = sum(map(len, contents))
@@ -76,6 +81,8 @@ class Entry:
         self.predicted = predicted
         #: The key tables of a keyed aggregated record.
         self.tables = tables
+        #: What makes lines of the events; None where they are no lines.
+        self.lines = lines
         #: Arrival of the oldest event, in seconds.
         self.oldest = min(content.arrival for content in contents)
         #: Failed attempts since it was formed.
@@ -95,9 +102,14 @@ class Entry:
             self.high = max(hash_keys)
 
     @property
+    def shared(self) -> bool:
+        """Whether several events travel in it."""
+        return self.events > 1
+
+    @property
     def aggregated(self) -> bool:
         """Whether it travels as an aggregated record."""
-        return self.events > 1
+        return self.events > 1 and self.lines is None
 
     @property
     def keyless(self) -> bool:
@@ -111,13 +123,7 @@ class Entry:
 
     def data(self) -> list[bytes]:
         """Return the data of every event in order."""
-        out: list[bytes] = []
-        for content in self.contents:
-            if isinstance(content, Chunk):
-                out += content.data
-            else:
-                out.append(content.data)
-        return out
+        return [datum for content in self.contents for datum in content.each()]
 
     def bind(self, predicted: ShardId | None, hash_key: int) -> None:
         """Send a keyless entry to a shard, by a hash key that lies in its range."""
@@ -133,14 +139,19 @@ class Entry:
             return self._encode_keyless(KEYLESS_PARTITION_KEYS[turn % len(KEYLESS_PARTITION_KEYS)])
         first = next(self.user_records())
         key = first.partition_key or ""
-        if self.tables is not None:
-            return PutRecordsEntry(self.tables.encode(self.data()), key, str(self.outer_hash_key))
-        explicit = first.explicit_hash_key
-        return PutRecordsEntry(first.data, key, None if explicit is None else str(explicit))
+        hash_key = first.explicit_hash_key
+        if self.shared:
+            # Where the first one goes, whatever the outer key's own hash.
+            hash_key = self.outer_hash_key
+        body = self.lines or self.tables
+        data = first.data if body is None else body.encode(self.data())
+        return PutRecordsEntry(data, key, None if hash_key is None else str(hash_key))
 
     def _encode_keyless(self, key: str) -> PutRecordsEntry:
         hash_key = str(self.outer_hash_key)
         data = self.data()
+        if self.lines is not None:
+            return PutRecordsEntry(self.lines.encode(data), key, hash_key)
         if len(data) == 1:
             return PutRecordsEntry(data[0], key, hash_key)
         parts = one_key_tables(key, self.outer_hash_key)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from kinesink.core import limits
 
-Framing = Literal["kpl", "none"]
+Framing = Literal["kpl", "lines", "none"]
+Compression = Literal["gzip", "zstd"]
 RecordDistribution = Literal["detect", "auto", "user_partition_key"]
 
 
@@ -27,7 +28,12 @@ class PipelineOptions:
     bounded by ``max_pending_bytes`` anyway."""
 
     framing: Framing = "kpl"
-    """``kpl``: many events in one aggregated record. ``none``: one record per event."""
+    """``kpl``: many events in one aggregated record, which consumers take apart.
+    ``lines``: many events in one record, each ended by a line feed, for consumers that
+    do not. ``none``: one record per event."""
+
+    compression: Compression | None = None
+    """Compress each record of ``lines``; consumers know it by its first bytes."""
 
     aggregate_max_bytes: int = 51_200
     """Largest aggregated record, in bytes; KPL ``aggregationMaxSize``."""

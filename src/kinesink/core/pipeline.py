@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
+    from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, EntryResult, ShardDescription, StreamSummary
 
@@ -59,7 +60,7 @@ class Pipeline:
     Not thread-safe: one task owns it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what surrounds a stream, all of it by keyword
         self,
         options: PipelineOptions,
         *,
@@ -67,12 +68,14 @@ class Pipeline:
         now: float,
         jitter: Callable[[], float],
         wall_offset: float = 0.0,
+        compressor: Compress | None = None,
     ) -> None:
         """Begin with nothing known of the stream; the first effects ask for it.
 
         :param now: seconds on the monotonic clock of all later calls.
         :param jitter: returns a number from 0 to 1, evenly distributed.
         :param wall_offset: seconds to add to the clock for the time since the epoch.
+        :param compressor: compresses lines; what ``options.compression`` names.
         """
         self.stream_name = stream_name
         #: The last failure of a whole call, in words; None before the first.
@@ -82,7 +85,14 @@ class Pipeline:
         self._wall_offset = wall_offset
         self._effects: list[Effect] = []
         self._collector = Collector(options, jitter=jitter())
-        stock = Stock(options, self._effects, now=now, jitter=jitter(), wall_offset=wall_offset)
+        stock = Stock(
+            options,
+            self._effects,
+            now=now,
+            jitter=jitter(),
+            wall_offset=wall_offset,
+            compressor=compressor,
+        )
         self.ledger = stock.ledger
         self._stock, self._log, self._router = stock, stock.log, stock.router
         self._limiter, self._calls, self._waiting = stock.limiter, stock.calls, stock.waiting
@@ -317,8 +327,8 @@ class Pipeline:
                 self._stock.queue_remainder(answer.of, now)
 
     def _reject(self, entry: Entry, left: Entry, error: str, now: float) -> None:
-        """Give up what can never be written; out of an aggregated record, only the culprit."""
-        if entry.aggregated:
+        """Give up what can never be written; out of a shared record, only the culprit."""
+        if entry.shared:
             self._stock.again(left, now, alone=True)
         else:
             self._stock.drop(left.contents, DropReason.REJECTED, error, now)

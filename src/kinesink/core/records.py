@@ -94,6 +94,10 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.data)
 
+    def each(self) -> list[bytes]:
+        """Return the data of each event."""
+        return self.data
+
 
 class UserRecord:
     """One event with a key of its own, or with somebody who waits for its result."""
@@ -131,6 +135,10 @@ class UserRecord:
 
     def __len__(self) -> int:
         return 1
+
+    def each(self) -> list[bytes]:
+        """Return the data of each event: of one."""
+        return [self.data]
 
 
 Content = Chunk | UserRecord

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kinesink.core.entry import Entry
+    from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, ShardId
     from kinesink.core.shard_map import Shard
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 DISCOVERY_TIMEOUT: Final = 2.0
 
 #: What may share an aggregated record: (where records go, whether there is a map).
-_SHARING: Final = {
+_AGGREGATED: Final = {
     (Distribution.USER_PARTITION_KEY, True): Sharing.SHARD,
     (Distribution.USER_PARTITION_KEY, False): Sharing.HASH_KEY,
     (Distribution.UNKNOWN, True): Sharing.SHARD,
@@ -40,17 +41,36 @@ _SHARING: Final = {
     (Distribution.AUTO, False): Sharing.NOTHING,
 }
 
+#: The same for lines. Any shard is right for them, so it is locality alone that counts:
+#: where keys are honoured, those of one shard share, or without a map of one hash key.
+_JOINED: Final = {
+    (Distribution.USER_PARTITION_KEY, True): Sharing.SHARD,
+    (Distribution.USER_PARTITION_KEY, False): Sharing.HASH_KEY,
+    (Distribution.UNKNOWN, True): Sharing.SHARD,
+    (Distribution.UNKNOWN, False): Sharing.HASH_KEY,
+    (Distribution.AUTO, True): Sharing.EVERYTHING,
+    (Distribution.AUTO, False): Sharing.EVERYTHING,
+}
+
+#: Nothing shares, whatever is known.
+_SINGLE: Final = dict.fromkeys(_AGGREGATED, Sharing.NOTHING)
+
+_SHARING: Final = {"kpl": _AGGREGATED, "lines": _JOINED, "none": _SINGLE}
+
 
 class Router:
     """What is known of the stream, the events that wait to be routed, and the window."""
 
-    def __init__(self, options: PipelineOptions, now: float) -> None:
+    def __init__(
+        self, options: PipelineOptions, now: float, compressor: Compress | None = None
+    ) -> None:
+        """Begin with nothing known, and ask at once."""
         self.shard_map = ShardMap()
         self.facts = StreamFacts(options)
         self._detects = options.record_distribution == "detect"
-        self._never_shares = options.framing == "none"
+        self._sharing = _SHARING[options.framing]
         self._linger = options.linger
-        self._aggregator = Aggregator(options)
+        self._aggregator = Aggregator(options, compressor)
         self._held: deque[Content] = deque()
         self._hurry_before = 0
         self._discovery_ends = now + DISCOVERY_TIMEOUT
@@ -61,8 +81,8 @@ class Router:
 
     @property
     def record_max_bytes(self) -> int:
-        """Largest record of the stream, in bytes."""
-        return self._aggregator.record_max_bytes
+        """Largest event (data and partition key) that the stream takes, in bytes."""
+        return self._aggregator.event_max_bytes
 
     @property
     def held(self) -> int:
@@ -71,7 +91,7 @@ class Router:
 
     @property
     def shares(self) -> bool:
-        """Whether user records may share an aggregated record."""
+        """Whether user records may share a Kinesis record."""
         return self._aggregator.sharing is not Sharing.NOTHING
 
     @property
@@ -82,12 +102,10 @@ class Router:
     def adopt(self) -> bool:
         """Apply what is known of the stream; return whether routing has changed."""
         aggregator = self._aggregator
-        before = (aggregator.sharing, aggregator.record_max_bytes)
-        aggregator.sharing = _SHARING[self.facts.distribution, self.shard_map.known]
-        if self._never_shares:
-            aggregator.sharing = Sharing.NOTHING
-        aggregator.record_max_bytes = self.facts.record_max_bytes
-        return before != (aggregator.sharing, aggregator.record_max_bytes)
+        before = (aggregator.sharing, aggregator.event_max_bytes)
+        aggregator.sharing = self._sharing[self.facts.distribution, self.shard_map.known]
+        aggregator.use_record_limit(self.facts.record_max_bytes)
+        return before != (aggregator.sharing, aggregator.event_max_bytes)
 
     def placeable(self) -> Sequence[Shard]:
         """Return the shards that keyless entries can be sent to by a hash key."""
@@ -95,7 +113,7 @@ class Router:
 
     def suits(self, entry: Entry) -> bool:
         """Tell whether an entry that failed may be sent again as it is."""
-        if entry.aggregated and not self.shares:
+        if entry.shared and not self.shares:
             return False
         if entry.keyless:
             return True
@@ -116,7 +134,7 @@ class Router:
         return too_large
 
     def admit_alone(self, contents: Iterable[Content]) -> list[Content]:
-        """Route events so that none shares an aggregated record."""
+        """Route events so that none shares a record."""
         too_large: list[Content] = []
         for content in contents:
             for single in _singles(content):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kinesink.core.calls import Remainder
     from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
+    from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content
 
@@ -41,7 +42,7 @@ _NO_ANSWER: Final = Failure(READ_TIMEOUT, "no answer before the time to live end
 class Stock:
     """The places where events wait, and the account of them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the pipeline was given, passed on
         self,
         options: PipelineOptions,
         effects: list[Effect],
@@ -49,10 +50,11 @@ class Stock:
         now: float,
         jitter: float,
         wall_offset: float,
+        compressor: Compress | None,
     ) -> None:
         self.ledger = Ledger()
         self.log = AttemptLog(effects)
-        self.router = Router(options, now)
+        self.router = Router(options, now, compressor)
         self.limiter = RateLimiter(options, jitter=jitter)
         self.calls = Calls(options)
         self.waiting = Waiting()

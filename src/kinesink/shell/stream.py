@@ -13,6 +13,7 @@ import time
 from copy import copy
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kinesink.compression import compressor
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.records import DropReason, RecordResult
@@ -46,6 +47,8 @@ class Stream:
         self._config = config
         self._failed: list[Ledger] = []
         self._restarted_at = -math.inf
+        compression = config.compression
+        self._compressor = None if compression is None else compressor(compression)
         #: Who waits for which record under way.
         self._outcomes: dict[Content, Outcome] = {}
         self.pipeline = self._new_pipeline(now)
@@ -57,6 +60,7 @@ class Stream:
             now=now,
             jitter=random.random,
             wall_offset=time.time() - now,
+            compressor=self._compressor,
         )
 
     def expect(self, record: UserRecord, outcome: Outcome) -> None:
