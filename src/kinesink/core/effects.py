@@ -60,6 +60,8 @@ class Report:
     """Error code or drop reason; repetitions of a kind are told once in a while."""
     text: str
     """What happened and what to do, in one line."""
+    operation: str = ""
+    """The call it is about; repetitions are told apart by it."""
 
 
 Effect = SendRequest | ListShards | DescribeStream | Delivered | Dropped | Report

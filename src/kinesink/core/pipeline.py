@@ -18,6 +18,7 @@ from kinesink.core.records import Answered, DropReason, Failure, ShardId, UserRe
 from kinesink.core.retry_policy import (
     ENTRY_BACKOFF,
     FAILURES_BEFORE_PROBING,
+    OWN_ERROR,
     STOPS_EVERYTHING,
     WRONG_RECORD_COUNT,
     Kind,
@@ -151,6 +152,7 @@ class Pipeline:
         if isinstance(listing, Failure):
             self._router.shard_map.refresh.failed(now, self._jitter())
             self._report(
+                "ListShards",
                 listing,
                 "without a listing of the shards events travel un-aggregated or by the last "
                 "known one",
@@ -167,6 +169,7 @@ class Pipeline:
         if isinstance(summary, Failure):
             facts.refresh.failed(now, self._jitter())
             self._report(
+                "DescribeStreamSummary",
                 summary,
                 "without a description of the stream it is taken to honour partition keys, "
                 "and to take records of up to 1 MiB",
@@ -316,7 +319,7 @@ class Pipeline:
                 self._stock.again(left, now, alone=action is Action.SEND_ALONE)
             case Action.REJECT:
                 self._router.facts.refresh.need(answer.sent_at, now)
-                self._reject(answer.of.entry, left, _in_words(result), now)
+                self._reject(answer.of.entry, left, DropReason.REJECTED, _in_words(result), now)
             case Action.SLOW_DOWN if self._options.fail_if_throttled:
                 self._stock.drop(left.contents, DropReason.THROTTLED, _in_words(result), now)
             case Action.RETRY if left is answer.of.entry:
@@ -326,12 +329,14 @@ class Pipeline:
             case _:
                 self._stock.queue_remainder(answer.of, now)
 
-    def _reject(self, entry: Entry, left: Entry, error: str, now: float) -> None:
+    def _reject(
+        self, entry: Entry, left: Entry, reason: DropReason, error: str, now: float
+    ) -> None:
         """Give up what can never be written; out of a shared record, only the culprit."""
         if entry.shared:
             self._stock.again(left, now, alone=True)
         else:
-            self._stock.drop(left.contents, DropReason.REJECTED, error, now)
+            self._stock.drop(left.contents, reason, error, now)
 
     # -- whole requests --------------------------------------------------------
 
@@ -353,7 +358,7 @@ class Pipeline:
             self.ledger.throttled += len(carried)
             self._limiter.all_throttled(request.sent_at, now, self._jitter())
         if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
-            self._report(failure, _KEPT)
+            self._report("PutRecords", failure, _KEPT)
         for of in reversed(carried):
             self._keep_or_fail(of, kind, _in_words(failure), now)
 
@@ -367,11 +372,15 @@ class Pipeline:
         if len(carried) > 1:
             self._repeat(carried, request.halves(), now)
             return True
-        if calls.ever_succeeded:
-            self._report(failure, "one record is given up, its neighbours are sent")
+        ours = failure.code == OWN_ERROR
+        if calls.ever_succeeded or ours:
+            if not ours:  # Who made it has told already.
+                consequence = "one record is given up, its neighbours are sent"
+                self._report("PutRecords", failure, consequence)
             entry, left = carried[0]
             if left is not None:
-                self._reject(entry, left, _in_words(failure), now)
+                reason = DropReason.INTERNAL if ours else DropReason.REJECTED
+                self._reject(entry, left, reason, _in_words(failure), now)
             return True
         # Nothing ever worked and a sound record fails: it is not the record.
         calls.refused_throughout = True
@@ -407,13 +416,14 @@ class Pipeline:
 
     # -- reports ---------------------------------------------------------------
 
-    def _report(self, failure: Failure, consequence: str) -> None:
+    def _report(self, operation: str, failure: Failure, consequence: str) -> None:
         self.last_error = _in_words(failure)
         if failure.code in STOPS_EVERYTHING:
             consequence = _KEPT
         parts = (self.last_error, advice(failure.code), consequence)
         text = "; ".join(part for part in parts if part)
-        self._effects.append(Report(failure.code, f"stream {self.stream_name!r}: {text}"))
+        text = f"stream {self.stream_name!r}: {operation}: {text}"
+        self._effects.append(Report(failure.code, text, operation))
 
 
 def _in_words(failure: Failure | EntryResult) -> str:

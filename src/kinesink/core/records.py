@@ -65,6 +65,13 @@ class RecordResult:
     error: str | None = None
     """The last error in words; None on success."""
 
+    def __str__(self) -> str:
+        """Return one line for people."""
+        if self.success:
+            return f"delivered to {self.shard_id} as {self.sequence_number}"
+        reason = self.reason.value if self.reason else "no reason given"
+        return f"not delivered ({reason}): {self.error}"
+
 
 #: Attempts remembered per user record, so that an outage of days costs no memory.
 ATTEMPTS_KEPT: Final = 32

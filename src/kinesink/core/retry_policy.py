@@ -47,6 +47,9 @@ NO_REGION: Final = "NoRegion"
 CREDENTIALS_FAILED: Final = "CredentialsFailed"
 INVALID_ENDPOINT: Final = "InvalidEndpoint"
 
+#: The code of errors of kinesink's own, such as a record that cannot be encoded.
+OWN_ERROR: Final = "KinesinkInternalError"
+
 #: Refused for rate, of an entry or of a whole request.
 THROTTLE_CODES: Final = frozenset({
     "ProvisionedThroughputExceededException", "LimitExceededException",
@@ -76,6 +79,7 @@ _PERMANENT_CODES: Final = frozenset({
 
 _BAD_ENTRY_CODES: Final = frozenset({
     "InvalidArgumentException", "ValidationException", "SerializationException", "HTTP 413",
+    OWN_ERROR,
 })  # fmt: skip
 
 #: Of these the answer to one entry may speak; the rest is about requests as a whole.
