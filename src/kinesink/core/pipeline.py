@@ -9,23 +9,14 @@ The surface is a handful of verbs: ``add``, ``effects``, ``request_done``,
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.collector import Collector
-from kinesink.core.effects import DescribeStream, ListShards, Report, SendRequest
-from kinesink.core.records import Answered, DropReason, Failure, ShardId, UserRecord
-from kinesink.core.retry_policy import (
-    ENTRY_BACKOFF,
-    FAILURES_BEFORE_PROBING,
-    OWN_ERROR,
-    STOPS_EVERYTHING,
-    WRONG_RECORD_COUNT,
-    Kind,
-    advice,
-    can_resend_at_once,
-    classify_request,
-)
+from kinesink.core.effects import DescribeStream, ListShards, SendRequest
+from kinesink.core.failed_calls import FailedCalls
+from kinesink.core.records import Answered, DropReason, Failure, ShardId
+from kinesink.core.reports import Reports, in_words
+from kinesink.core.retry_policy import ENTRY_BACKOFF, WRONG_RECORD_COUNT, Kind
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
@@ -33,7 +24,6 @@ from kinesink.core.waiting import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kinesink.core.calls import Remainder
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
@@ -47,12 +37,6 @@ _RELIST_DELAY: Final = 1.0
 
 #: Requests' worth of entries that is routed ahead while each event is an entry.
 _AHEAD_REQUESTS: Final = 2
-
-#: Failures that somebody must know of at the first; others may pass by themselves.
-_TELL_AT_ONCE: Final = frozenset({Kind.PERMANENT, Kind.CREDENTIALS, Kind.CLOCK})
-
-#: What becomes of events while nothing can be sent.
-_KEPT: Final = "events are kept and tried again"
 
 
 class Pipeline:
@@ -79,12 +63,11 @@ class Pipeline:
         :param compressor: compresses lines; what ``options.compression`` names.
         """
         self.stream_name = stream_name
-        #: The last failure of a whole call, in words; None before the first.
-        self.last_error: str | None = None
         self._options = options
         self._jitter = jitter
         self._wall_offset = wall_offset
         self._effects: list[Effect] = []
+        self._reports = Reports(self._effects, stream_name)
         self._collector = Collector(options, jitter=jitter())
         stock = Stock(
             options,
@@ -97,11 +80,17 @@ class Pipeline:
         self.ledger = stock.ledger
         self._stock, self._log, self._router = stock, stock.log, stock.router
         self._limiter, self._calls, self._waiting = stock.limiter, stock.calls, stock.waiting
+        self._failed_calls = FailedCalls(options, stock, self._reports, jitter)
 
     @property
     def record_max_bytes(self) -> int:
         """Largest record (data and partition key) of the stream, in bytes."""
         return self._router.record_max_bytes
+
+    @property
+    def last_error(self) -> str | None:
+        """The last failure of a whole call, in words; None before the first."""
+        return self._reports.last_error
 
     # -- what comes in ---------------------------------------------------------
 
@@ -138,7 +127,7 @@ class Pipeline:
             for of in carried:
                 if of.left is not None:
                     self._log.failed(of.left, outcome, started=started, duration=duration)
-            self._request_failed(request, carried, outcome, now)
+            self._failed_calls.settle(request, carried, outcome, now)
             return
         self._calls.succeeded()
         # Backwards: each that waits for its turn again is put first in line.
@@ -151,7 +140,7 @@ class Pipeline:
         """Take the outcome of a :class:`ListShards`."""
         if isinstance(listing, Failure):
             self._router.shard_map.refresh.failed(now, self._jitter())
-            self._report(
+            self._reports.failed(
                 "ListShards",
                 listing,
                 "without a listing of the shards events travel un-aggregated or by the last "
@@ -168,7 +157,7 @@ class Pipeline:
         facts = self._router.facts
         if isinstance(summary, Failure):
             facts.refresh.failed(now, self._jitter())
-            self._report(
+            self._reports.failed(
                 "DescribeStreamSummary",
                 summary,
                 "without a description of the stream it is taken to honour partition keys, "
@@ -254,12 +243,11 @@ class Pipeline:
         generation = shard_map.generation
         gone = shard_map.listed(listing, now, self._jitter())
         if not shard_map.whole:
-            self._effects.append(
-                Report(
-                    "IncompleteListing",
-                    f"stream {self.stream_name!r}: {len(listing)} shards leave hash keys "
-                    "without an owner; events for them travel un-aggregated",
-                )
+            self._reports.tell(
+                "IncompleteListing",
+                f"{len(listing)} shards leave hash keys without an owner; "
+                "events for them travel un-aggregated",
+                "ListShards",
             )
         if generation == shard_map.generation:
             return
@@ -319,118 +307,14 @@ class Pipeline:
                 self._stock.again(left, now, alone=action is Action.SEND_ALONE)
             case Action.REJECT:
                 self._router.facts.refresh.need(answer.sent_at, now)
-                self._reject(answer.of.entry, left, DropReason.REJECTED, _in_words(result), now)
+                self._stock.reject(
+                    answer.of.entry, left, DropReason.REJECTED, in_words(result), now
+                )
             case Action.SLOW_DOWN if self._options.fail_if_throttled:
-                self._stock.drop(left.contents, DropReason.THROTTLED, _in_words(result), now)
+                self._stock.drop(left.contents, DropReason.THROTTLED, in_words(result), now)
             case Action.RETRY if left is answer.of.entry:
                 left.failures += 1
                 wait = ENTRY_BACKOFF[Kind.TRANSIENT].delay(left.failures, self._jitter())
                 self._waiting.back_off(left, now + wait)
             case _:
                 self._stock.queue_remainder(answer.of, now)
-
-    def _reject(
-        self, entry: Entry, left: Entry, reason: DropReason, error: str, now: float
-    ) -> None:
-        """Give up what can never be written; out of a shared record, only the culprit."""
-        if entry.shared:
-            self._stock.again(left, now, alone=True)
-        else:
-            self._stock.drop(left.contents, reason, error, now)
-
-    # -- whole requests --------------------------------------------------------
-
-    def _request_failed(
-        self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
-    ) -> None:
-        calls = self._calls
-        kind = classify_request(failure.code, failure.message)
-        if can_resend_at_once(failure.code, kind) and not request.resent:
-            request.resent = kind
-            self._repeat(carried, [request], now)
-            return
-        if kind is Kind.BAD_ENTRY and self._search(request, carried, failure, now):
-            return
-        if kind is Kind.BAD_ENTRY or (kind is Kind.CLOCK and request.resent is kind):
-            kind = Kind.PERMANENT
-        calls.failed(kind, failure, request.sent_at, now, self._jitter())
-        if kind is Kind.THROTTLED:
-            self.ledger.throttled += len(carried)
-            self._limiter.all_throttled(request.sent_at, now, self._jitter())
-        if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
-            self._report("PutRecords", failure, _KEPT)
-        for of in reversed(carried):
-            self._keep_or_fail(of, kind, _in_words(failure), now)
-
-    def _search(
-        self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
-    ) -> bool:
-        """Look for the one bad entry of a refused request; False when there is none."""
-        calls = self._calls
-        if calls.refused_throughout:
-            return False
-        if len(carried) > 1:
-            self._repeat(carried, request.halves(), now)
-            return True
-        ours = failure.code == OWN_ERROR
-        if calls.ever_succeeded or ours:
-            if not ours:  # Who made it has told already.
-                consequence = "one record is given up, its neighbours are sent"
-                self._report("PutRecords", failure, consequence)
-            entry, left = carried[0]
-            if left is not None:
-                reason = DropReason.INTERNAL if ours else DropReason.REJECTED
-                self._reject(entry, left, reason, _in_words(failure), now)
-            return True
-        # Nothing ever worked and a sound record fails: it is not the record.
-        calls.refused_throughout = True
-        for waiting in reversed(calls.withdraw(math.inf)):
-            self._stock.queue_again(waiting, now)
-        return False
-
-    def _repeat(
-        self, carried: list[Remainder], requests: Iterable[PutRecordsRequest], now: float
-    ) -> None:
-        """Send requests that hold what a call has carried, unless some of it has expired."""
-        if all(of.left is of.entry for of in carried):
-            self._calls.send_again(*requests)
-            return
-        for of in reversed(carried):
-            self._stock.queue_remainder(of, now)
-
-    def _keep_or_fail(self, of: Remainder, kind: Kind, error: str, now: float) -> None:
-        left = of.left
-        if left is None:
-            return
-        if kind is Kind.THROTTLED and self._options.fail_if_throttled:
-            self._stock.drop(left.contents, DropReason.THROTTLED, error, now)
-        elif kind is Kind.PERMANENT and left.ticketed:
-            # Who waits for a result learns at once; what nobody waits for is kept.
-            waited_for = [content for content in left.contents if _is_waited_for(content)]
-            kept = [content for content in left.contents if not _is_waited_for(content)]
-            self._stock.drop(waited_for, DropReason.REJECTED, error, now)
-            self.ledger.retried += sum(map(len, kept))
-            self._stock.admit(kept, now)
-        else:
-            self._stock.queue_remainder(of, now)
-
-    # -- reports ---------------------------------------------------------------
-
-    def _report(self, operation: str, failure: Failure, consequence: str) -> None:
-        self.last_error = _in_words(failure)
-        if failure.code in STOPS_EVERYTHING:
-            consequence = _KEPT
-        parts = (self.last_error, advice(failure.code), consequence)
-        text = "; ".join(part for part in parts if part)
-        text = f"stream {self.stream_name!r}: {operation}: {text}"
-        self._effects.append(Report(failure.code, text, operation))
-
-
-def _in_words(failure: Failure | EntryResult) -> str:
-    if isinstance(failure, Failure):
-        return f"{failure.code}: {failure.message}"
-    return f"{failure.error_code}: {failure.error_message}"
-
-
-def _is_waited_for(content: Content) -> bool:
-    return isinstance(content, UserRecord) and content.ticket is not None

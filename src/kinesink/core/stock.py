@@ -114,6 +114,13 @@ class Stock:
             self.ledger.gave_up(contents, reason)
             self.log.dropped(contents, reason, error, at=now + self._wall_offset)
 
+    def reject(self, entry: Entry, left: Entry, reason: DropReason, error: str, now: float) -> None:
+        """Give up what is left of an entry that can never go; of several events, the culprit."""
+        if entry.shared:
+            self.again(left, now, alone=True)
+        else:
+            self.drop(left.contents, reason, error, now)
+
     def refuse(self, too_large: list[Content], now: float) -> None:
         """Give up what the stream can never take."""
         error = f"larger than a record of the stream, {self.router.record_max_bytes} bytes"
