@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 import pytest
+from botocore.credentials import ReadOnlyCredentials
 
 from kinesink.config import _RULES, Config
 from kinesink.core.options import PipelineOptions
@@ -17,19 +18,54 @@ from kinesink.errors import ConfigurationError, KinesinkError
 MIB = 2**20
 
 
+ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/events"
+ROLE = "arn:aws:iam::123456789012:role/logs/writer"
+
+GOES_WITH: dict[str, dict[str, object]] = {
+    "external_id": {"role_arn": ROLE},
+    "role_session_name": {"role_arn": ROLE},
+}
+"""What a parameter is refused without."""
+
+
 def config(**parameters: object) -> Config:
     """Return a configuration for a stream, with some parameters set to anything."""
-    return Config(**cast("dict[str, Any]", {"stream_name": "events", **parameters}))
+    needed = {key: value for name in parameters for key, value in GOES_WITH.get(name, {}).items()}
+    return Config(**cast("dict[str, Any]", {"stream_name": "events", **needed, **parameters}))
 
 
 BAD: dict[str, list[object]] = {
     "stream_name": ["", "a" * 129, "no spaces", "é", 7, None, b"bytes"],
     "region_name": ["", 7],
     "endpoint_url": ["", "kinesis:4568", "ftp://host", 7],
+    "stream_arn": [
+        "",
+        "events",
+        7,
+        ARN.replace("kinesis", "firehose"),
+        ARN.replace("stream", "channel"),
+        ARN.replace("123", "12"),
+        ARN.replace("123", "١٢٣"),
+        ARN + " ",
+        ARN + ":1",
+        ARN.replace("arn:aws", "arn:azure"),
+        ARN.replace("eu-west-1", ""),
+        f"{ARN}/consumer/c:1",
+    ],
+    "account_id_endpoint": ["maybe", 1, None],
+    "use_fips_endpoint": ["maybe", 1],
+    "use_dualstack_endpoint": ["maybe", 0],
+    "proxy": ["", "proxy:3128", "socks5://proxy", 7],
     "profile_name": ["", 7],
+    "credentials": ["", "AKID", 7, (), ("AKID",), ("AKID", ""), ("AKID", "s", 7), ("A",) * 4, []],
+    "role_arn": ["", "writer", 7, ROLE.replace("role", "user"), ROLE.replace("123", "")],
+    "role_session_name": ["", "x", "no spaces", "x" * 65, 7],
+    "external_id": ["", "x", "no spaces", "x" * 1225, 7],
     "verify": ["", None, 1],
     "protocol": ["", "xml", None, 7, []],
     "backend": ["", "curio", None],
+    "compression": ["", "lz4", True],
+    "max_pending_events": [0, -1, "1.5", True],
     "framing": ["", "json", None],
     "record_distribution": ["", "AUTO", None],
     "linger": [-0.1, math.inf, math.nan, "soon", "5 days", "-1", None, True, 600],
@@ -51,19 +87,57 @@ BAD: dict[str, list[object]] = {
     "on_error": [7, "print"],
 }
 
+
+class Secretive:
+    """Credentials that are far away until somebody asks."""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Return them."""
+        raise NotImplementedError
+
+    @property
+    def access_key(self) -> str:
+        """Fail, as whoever looks at a configuration must not ask."""
+        raise AssertionError
+
+    secret_key = token = access_key
+
+
+KEYS = Secretive()
+
 GOOD: list[tuple[str, object, object]] = [
     ("stream_name", "a" * 128, "a" * 128),
     ("stream_name", "A-b_c.9", "A-b_c.9"),
     ("region_name", None, None),
     ("region_name", "eu-west-1", "eu-west-1"),
     ("endpoint_url", "http://localhost:4568", "http://localhost:4568"),
+    ("stream_arn", None, None),
+    ("stream_arn", ARN, ARN),
+    ("account_id_endpoint", "yes", True),
+    ("use_fips_endpoint", "true", True),
+    ("use_fips_endpoint", None, None),
+    ("use_dualstack_endpoint", "off", False),
+    ("use_dualstack_endpoint", None, None),
+    ("proxy", "http://user:word@proxy:3128", "http://user:word@proxy:3128"),
+    ("proxy", "https://proxy", "https://proxy"),
+    ("credentials", ("AKID", "secret"), ("AKID", "secret")),
+    ("credentials", ("AKID", "secret", None), ("AKID", "secret", None)),
+    ("credentials", ReadOnlyCredentials("AKID", "s", "t"), ReadOnlyCredentials("AKID", "s", "t")),
+    ("credentials", print, print),
+    ("credentials", KEYS, KEYS),
+    ("role_arn", None, None),
+    ("role_arn", ROLE, ROLE),
+    ("role_session_name", "a@b=c,d.e+f-g_h", "a@b=c,d.e+f-g_h"),
+    ("external_id", "arn:x/y@z", "arn:x/y@z"),
     ("profile_name", "default", "default"),
     ("verify", "false", False),
     ("verify", " ON ", True),
     ("verify", "/etc/ca.pem", "/etc/ca.pem"),
     ("protocol", "cbor", "cbor"),
     ("backend", "trio", "trio"),
+    ("framing", "lines", "lines"),
     ("framing", "none", "none"),
+    ("compression", None, None),
     ("record_distribution", "auto", "auto"),
     ("linger", 0, 0),
     ("linger", "250ms", 0.25),
@@ -85,6 +159,8 @@ GOOD: list[tuple[str, object, object]] = [
     ("record_max_bytes", "1.5MiB", 3 * MIB // 2),
     ("record_max_bytes", None, None),
     ("max_pending_bytes", "1gib", 2**30),
+    ("max_pending_events", "5000", 5000),
+    ("max_pending_events", None, None),
     ("shard_rate_limit", "0.5", 0.5),
     ("shard_rate_limit", "inf", math.inf),
     ("max_requests_in_flight", "1", 1),
@@ -111,7 +187,8 @@ class TestValues:
         allowed = _RULES[parameter][0]
         if (parameter, value) == ("linger", 600):
             allowed = "seconds, less than time_to_live=600.0"
-        assert str(refused.value) == f"{parameter}={value!r} cannot be used: {allowed}"
+        shown = "***" if parameter == "credentials" else repr(value)
+        assert str(refused.value) == f"{parameter}={shown} cannot be used: {allowed}"
         assert refused.value.parameter == parameter
 
     @pytest.mark.parametrize(("parameter", "value", "meant"), GOOD)
@@ -166,20 +243,112 @@ class TestValues:
             config().linger = 1.0  # type: ignore[misc]  # what is forbidden
 
 
+class TestStreamArn:
+    """A stream by its full name."""
+
+    def test_it_names_the_stream(self) -> None:
+        """So the name may be left out, or given as well."""
+        assert Config(stream_arn=ARN).stream_name == "events"
+        assert Config("", stream_arn=ARN) == Config("events", stream_arn=ARN)
+
+    def test_every_partition_has_streams(self) -> None:
+        """And its own beginning of ARNs."""
+        for partition in ("aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b"):
+            arn = ARN.replace("arn:aws", f"arn:{partition}")
+            assert Config(stream_arn=arn).stream_arn == arn
+
+    def test_another_name_contradicts_it(self) -> None:
+        """One of the two is a mistake."""
+        with pytest.raises(ConfigurationError, match="it must end in stream/other"):
+            Config("other", stream_arn=ARN)
+
+    def test_another_region_contradicts_it(self) -> None:
+        """The stream cannot be found there."""
+        with pytest.raises(ConfigurationError, match=r"'us-east-1' .* the stream's ARN says 'eu-w"):
+            Config(stream_arn=ARN, region_name="us-east-1")
+        assert Config(stream_arn=ARN, region_name="eu-west-1").region_name == "eu-west-1"
+
+    def test_without_name_and_arn_there_is_no_stream(self) -> None:
+        """Nothing is guessed."""
+        with pytest.raises(ConfigurationError, match="stream_name='' cannot be used"):
+            Config()
+
+    def test_it_has_a_variable(self) -> None:
+        """Which is enough by itself, and does not outvote a name that is given."""
+        environ = {"KINESINK_STREAM_ARN": ARN}
+        assert Config.from_environment(environ).stream_name == "events"
+        with pytest.raises(ConfigurationError, match="it must end in stream/other"):
+            Config.from_environment(environ, stream_name="other")
+        other = Config.from_environment(environ, stream_name="other", stream_arn=None)
+        assert other.stream_arn is None
+
+    def test_given_it_wins_over_the_variable_with_the_name(self) -> None:
+        """It says all that the variable could."""
+        environ = {"KINESINK_STREAM_NAME": "other"}
+        assert Config.from_environment(environ, stream_arn=ARN).stream_name == "events"
+        made = Config.from_environment(environ, stream_arn=None)
+        assert made.stream_name == "other"
+
+
+class TestSecrets:
+    """What nobody may read who was not given it."""
+
+    def test_keys_and_proxies_are_not_in_the_repr(self) -> None:
+        """It ends up in logs."""
+        made = config(credentials=("AKIDSECRET", "WORDSECRET"), proxy="http://u:WORDSECRET@proxy")
+        assert "SECRET" not in repr(made)
+
+    def test_keys_are_not_hashed(self) -> None:
+        """Configurations with equal keys are equal, with other keys they are not."""
+        made = config(credentials=("AKID", "secret"))
+        assert hash(made) == hash(config(credentials=("AKID", "other"))) == hash(config())
+        assert made == config(credentials=("AKID", "secret"))
+        assert made != config(credentials=("AKID", "other"))
+
+    @pytest.mark.parametrize(
+        ("parameter", "value"),
+        [
+            ("credentials", ("AKIDSECRET", "WORDSECRET", 7)),
+            ("proxy", "socks5://user:WORDSECRET@proxy"),
+            ("endpoint_url", "ftp://user:WORDSECRET@proxy"),
+        ],
+    )
+    def test_a_refusal_does_not_show_them(self, parameter: str, value: object) -> None:
+        """Nor does what the error holds."""
+        with pytest.raises(ConfigurationError) as refused:
+            config(**{parameter: value})
+        assert "***" in str(refused.value)
+        assert "SECRET" not in str(refused.value) + repr(refused.value) + repr(refused.value.args)
+
+    def test_nor_does_the_refusal_of_an_unknown_parameter(self) -> None:
+        """boto3 has parameters for keys of its own."""
+        with pytest.raises(ConfigurationError, match="no such parameter") as refused:
+            Config.from_environment({}, aws_secret_access_key="WORDSECRET")
+        assert "SECRET" not in repr(refused.value)
+
+    @pytest.mark.parametrize("parameter", ["role_session_name", "external_id"])
+    def test_what_goes_with_a_role_needs_one(self, parameter: str) -> None:
+        """It would have no effect."""
+        with pytest.raises(ConfigurationError, match=f"{parameter}=.*it goes with role_arn only"):
+            Config("events", **cast("dict[str, Any]", {parameter: "xx"}))
+
+
 class TestEnvironment:
     """KINESINK_ and the name in capitals."""
 
     def test_each_parameter_has_a_variable(self) -> None:
-        """But for the callback, which no text can give."""
+        """But for the callback, which no text can give, and for keys, which AWS's own name."""
         variables, meant = {}, {}
         for name, value, result in GOOD:
             wants_an_extra = value == "trio" and importlib.util.find_spec("trio") is None
             if isinstance(value, str) and name != "time_to_live" and not wants_an_extra:
                 variables[f"KINESINK_{name.upper()}"], meant[name] = value, result
-        variables["KINESINK_ON_ERROR"] = "print"
+        variables["KINESINK_STREAM_NAME"] = meant["stream_name"] = "events"
+        variables["KINESINK_ON_ERROR"] = variables["KINESINK_CREDENTIALS"] = "print"
         made = Config.from_environment(variables)
 
         assert made.on_error is None
+        assert made.credentials is None
         assert {name: getattr(made, name) for name in meant} == meant
 
     def test_the_process_environment_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ import os
 import re
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from kinesink import aws_options
+from kinesink.aws_options import STREAM_NAME
 from kinesink.compression import is_available
 from kinesink.core import limits
 from kinesink.core.options import Compression, PipelineOptions
@@ -18,6 +20,8 @@ from kinesink.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kinesink.aws_options import Credentials
+
 Backend = Literal["asyncio", "trio"]
 Protocol = Literal["json", "cbor"]
 
@@ -25,7 +29,7 @@ OnError = Callable[[str, str], None]
 """What ``on_error`` is called with: the kind of trouble, and one line about it."""
 
 _PREFIX = "KINESINK_"
-_STREAM_NAME = re.compile(rf"[a-zA-Z0-9_.-]{{1,{limits.STREAM_NAME_MAX_CHARACTERS}}}")
+_NO_VARIABLE = frozenset({"on_error", "credentials"})
 UNITS_OF_BYTES = {
     "": 1, "B": 1,
     "KB": 10**3, "MB": 10**6, "GB": 10**9,
@@ -48,8 +52,8 @@ class Config(PipelineOptions):
         what is allowed.
     """
 
-    stream_name: str
-    """The stream to write to."""
+    stream_name: str = ""
+    """The stream to write to; may be left out if ``stream_arn`` names it."""
 
     region_name: str | None = None
     """AWS region; None takes it from the environment or the profile."""
@@ -57,8 +61,38 @@ class Config(PipelineOptions):
     endpoint_url: str | None = None
     """Where Kinesis is, if not at the region's own endpoint (http is allowed)."""
 
+    stream_arn: str | None = None
+    """The stream by its full name, which a stream of another account needs. Its region
+    is where requests go; other streams of a producer are in its account and region."""
+
+    account_id_endpoint: bool = False
+    """Talk to the account's own hosts instead of the region's, if the account is known
+    from ``stream_arn`` or the credentials."""
+
+    use_fips_endpoint: bool | None = None
+    """Talk to the hosts with validated cryptography; None: as environment and profile say."""
+
+    use_dualstack_endpoint: bool | None = None
+    """Talk to the hosts with IPv6 addresses; None: as environment and profile say."""
+
+    proxy: str | None = field(default=None, repr=False)
+    """URL of the proxy to AWS; None takes the one of the environment."""
+
     profile_name: str | None = None
     """Profile of the AWS configuration files; None takes the default."""
+
+    credentials: Credentials | None = field(default=None, repr=False, hash=False)
+    """Keys of one's own, or a callable that returns some; None looks for them as AWS's
+    libraries do. No variable."""
+
+    role_arn: str | None = None
+    """Role to assume with the credentials that were found or given."""
+
+    role_session_name: str | None = None
+    """What the role's session is called in AWS's logs; None for ``kinesink``."""
+
+    external_id: str | None = None
+    """What the role's owner demands of those who assume it."""
 
     verify: bool | str = True
     """Check TLS certificates; a path names the CA bundle to check against."""
@@ -70,10 +104,17 @@ class Config(PipelineOptions):
     """Longest time to open a connection, in seconds."""
 
     max_connections: int = 24
-    """Most connections to Kinesis at the same time; KPL ``maxConnections``."""
+    """Most connections to Kinesis at the same time; KPL ``maxConnections``. The streams
+    of one producer share them; each may always make one call of each kind, whatever the
+    others do."""
 
     max_pending_bytes: int = 64 * limits.MIB
-    """Most memory for events that wait, in bytes: their data and 150 bytes each."""
+    """Most memory for events that wait, in bytes: their data and 150 bytes each. The
+    streams of one producer share it; each has an equal part for itself, whatever the
+    others hold."""
+
+    max_pending_events: int | None = None
+    """Most events that wait at the same time; None for no bound but that in bytes."""
 
     shutdown_timeout: float = 5.0
     """Longest wait for what is pending when the process or the producer ends, in
@@ -92,9 +133,13 @@ class Config(PipelineOptions):
         for parameter, value in given.items():
             if isinstance(value, str):
                 object.__setattr__(self, parameter, _from_text(parameter, value))
+        stream_name = self.stream_name or aws_options.name_in(self.stream_arn)
+        object.__setattr__(self, "stream_name", stream_name)
         for parameter, (allowed, test) in _RULES.items():
             if not _holds(test, getattr(self, parameter)):
-                raise ConfigurationError(parameter, given[parameter], allowed)
+                value = aws_options.shown(parameter, given[parameter])
+                raise ConfigurationError(parameter, value, allowed)
+        aws_options.check_agreement(self)
         if self.linger >= self.time_to_live:
             raise ConfigurationError(
                 "linger", given["linger"], f"seconds, less than time_to_live={self.time_to_live}"
@@ -129,16 +174,21 @@ class Config(PipelineOptions):
         """
         environ = os.environ if environ is None else environ
         names = [spec.name for spec in fields(cls)]
-        for parameter, value in parameters.items():
+        for parameter in parameters:
             if parameter not in names:
-                raise ConfigurationError(parameter, value, _unknown(parameter, names))
+                # Its value may be a secret key, under a name that another library gives it.
+                hidden = aws_options.Hidden()
+                raise ConfigurationError(parameter, hidden, _unknown(parameter, names))
         values: dict[str, Any] = {
             name: environ[_PREFIX + name.upper()]
             for name in names
-            if name != "on_error" and environ.get(_PREFIX + name.upper())
+            if name not in _NO_VARIABLE and environ.get(_PREFIX + name.upper())
         }
+        if parameters.get("stream_arn") is not None:
+            # It says all that the variable could, which may be about another stream.
+            values.pop("stream_name", None)
         values.update(parameters)
-        if values.get("stream_name") is None:
+        if values.get("stream_name") is None and values.get("stream_arn") is None:
             raise ConfigurationError(
                 "stream_name", None, f"name the stream, or set {_PREFIX}STREAM_NAME"
             )
@@ -198,9 +248,10 @@ _SIZE = "bytes, {} (1048576, '1MiB')"
 
 #: One row per parameter: what is allowed, in words and as a test.
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **aws_options.RULES,
     "stream_name": (
         "1 to 128 characters of a-z, A-Z, 0-9, '_', '.', '-'",
-        lambda v: isinstance(v, str) and _STREAM_NAME.fullmatch(v) is not None,
+        lambda v: isinstance(v, str) and STREAM_NAME.fullmatch(v) is not None,
     ),
     "region_name": ("the name of an AWS region, such as 'eu-west-1'", _is_text_or_none),
     "endpoint_url": (
@@ -243,6 +294,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: v is None or _is_count(v, limits.KIB, limits.RECORD_MAX_BYTES),
     ),
     "max_pending_bytes": (_SIZE.format("64 KiB or more"), lambda v: _is_count(v, 64 * limits.KIB)),
+    "max_pending_events": (
+        "a number of events, 1 or more, or None", lambda v: v is None or _is_count(v, 1),
+    ),
     "shard_rate_limit": (
         "a fraction of a shard's rate, more than 0, 'inf' for no limit",
         lambda v: _is_number(v) and v > 0,
@@ -275,7 +329,7 @@ def _from_text(parameter: str, text: str) -> object:
         return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
     if parameter == "shard_rate_limit":
         return _quantity(parameter, text, {"": 1})
-    if parameter in {"verify", "fail_if_throttled"}:
+    if parameter in {"verify", "fail_if_throttled"} | aws_options.SWITCHES:
         return _SWITCHES.get(text.strip().lower(), text)
     return text
 

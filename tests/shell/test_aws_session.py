@@ -152,19 +152,19 @@ class TestRegion:
         aws = aws_with_keys
         url = "http://localhost:4567"
         aws.set(AWS_REGION="eu-central-1")
-        assert session(endpoint_url=url).destination().region == "eu-central-1"
+        assert session(endpoint_url=url).destinations().data.region == "eu-central-1"
         aws.configure("[default]\nregion = eu-north-1\n")
-        assert session(endpoint_url=url).destination().region == "eu-north-1"
+        assert session(endpoint_url=url).destinations().data.region == "eu-north-1"
         aws.set(AWS_DEFAULT_REGION="eu-west-2")
-        assert session(endpoint_url=url).destination().region == "eu-west-2"
+        assert session(endpoint_url=url).destinations().data.region == "eu-west-2"
         region_by_argument = session(endpoint_url=url, region_name="eu-west-1")
-        assert region_by_argument.destination().region == "eu-west-1"
+        assert region_by_argument.destinations().data.region == "eu-west-1"
 
     def test_none(self, aws_with_keys: AwsEnvironment) -> None:
         """A signature needs one, even for an endpoint of one's own."""
         del aws_with_keys
         with pytest.raises(SetupError, match="no AWS region") as caught:
-            session(endpoint_url="http://localhost:4567").destination()
+            session(endpoint_url="http://localhost:4567").destinations()
         assert caught.value.code == "NoRegion"
 
 
@@ -194,7 +194,7 @@ class TestEndpoint:
     ) -> None:
         """All of botocore's rules hold."""
         aws_with_keys.set(**variables)
-        assert session(region_name="us-east-1").destination().url == url
+        assert session(region_name="us-east-1").destinations().data.url == url
 
     def test_from_the_services_section_of_the_profile(self, aws_with_keys: AwsEnvironment) -> None:
         """It wins over the profile's general endpoint."""
@@ -202,20 +202,24 @@ class TestEndpoint:
             "[default]\nservices = here\nendpoint_url = http://a:1\n"
             "[services here]\nkinesis =\n  endpoint_url = http://b:1\n"
         )
-        assert session(region_name="us-east-1").destination().url == "http://b:1/"
+        assert session(region_name="us-east-1").destinations().data.url == "http://b:1/"
 
     def test_the_argument_wins(self, aws_with_keys: AwsEnvironment) -> None:
         """Over every variable, and over the switch that ignores them."""
         aws_with_keys.set(AWS_ENDPOINT_URL_KINESIS="http://a:1")
         aws_with_keys.set(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true", AWS_USE_FIPS_ENDPOINT="true")
-        found = session(region_name="us-east-1", endpoint_url="http://user:word@b:1").destination()
+        found = (
+            session(region_name="us-east-1", endpoint_url="http://user:word@b:1")
+            .destinations()
+            .data
+        )
         assert found.url == "http://user:word@b:1/"
         assert found.host == "b:1"
 
     def test_partitions_have_their_own_domains(self, aws_with_keys: AwsEnvironment) -> None:
         """China is not amazonaws.com."""
         del aws_with_keys
-        url = session(region_name="cn-north-1").destination().url
+        url = session(region_name="cn-north-1").destinations().data.url
         assert url == "https://kinesis.cn-north-1.amazonaws.com.cn/"
 
     @pytest.mark.parametrize("url", ["http://[::1", "https://", "https:///path"])
@@ -223,7 +227,7 @@ class TestEndpoint:
         """The configuration looks at its beginning only."""
         del aws_with_keys
         with pytest.raises(SetupError, match="URL") as caught:
-            session(region_name="us-east-1", endpoint_url=url).destination()
+            session(region_name="us-east-1", endpoint_url=url).destinations()
         assert caught.value.code == "InvalidEndpoint"
 
     @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ class TestEndpoint:
         """The code says what to look at."""
         aws_with_keys.set(**variables)
         with pytest.raises(SetupError, match=reason) as caught:
-            session(region_name=region).destination()
+            session(region_name=region).destinations()
         assert caught.value.code == "InvalidEndpoint"
 
 
@@ -250,7 +254,8 @@ class TestTls:
     @staticmethod
     def context(url: str = "https://localhost:4567", **parameters: Any) -> ssl.SSLContext:  # noqa: ANN401 - as session()
         """Return the TLS settings that a configuration leads to."""
-        return session(region_name="us-east-1", endpoint_url=url, **parameters).destination().tls
+        found = session(region_name="us-east-1", endpoint_url=url, **parameters)
+        return found.destinations().data.tls
 
     def test_by_default_those_httpx_trusts(self, aws_with_keys: AwsEnvironment) -> None:
         """Certifi's, or what SSL_CERT_FILE says."""

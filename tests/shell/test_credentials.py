@@ -126,7 +126,8 @@ async def test_the_first_request_finds_everything(aws: AwsEnvironment, clock: Cl
     aws.set(AWS_SESSION_TOKEN="TOKENTOKENTOKENTOKEN")
     signer = Signer(CONFIG, clock)
     signed = await sign(signer)
-    assert signer.destination is signed.destination
+    assert signer.destinations is not None
+    assert signer.destinations.data is signed.destination
     assert signed.destination.url == "http://localhost:4567/"
     assert signed.body == b"body"
     assert signed.headers["X-Amz-Date"] == "20010909T014640Z"
@@ -312,4 +313,4 @@ def test_a_refusal_before_any_credentials_means_nothing(clock: Clock) -> None:
     """It cannot be about ours."""
     signer = Signer(CONFIG, clock)
     signer.reject(0)
-    assert signer.destination is None
+    assert signer.destinations is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
+    from kinesink.aws_options import Credentials
     from kinesink.config import Backend, OnError, Protocol
     from kinesink.core.options import Framing, RecordDistribution
 
@@ -18,7 +19,16 @@ class ConfigParameters(TypedDict, total=False):
 
     region_name: str | None
     endpoint_url: str | None
+    stream_arn: str | None
+    account_id_endpoint: bool | str
+    use_fips_endpoint: bool | str | None
+    use_dualstack_endpoint: bool | str | None
+    proxy: str | None
     profile_name: str | None
+    credentials: Credentials | None
+    role_arn: str | None
+    role_session_name: str | None
+    external_id: str | None
     verify: bool | str
     protocol: Protocol
     connect_timeout: float | str

@@ -8,53 +8,33 @@ file ever holds a secret.
 
 from __future__ import annotations
 
-import os
-import ssl
-from dataclasses import dataclass
-from pathlib import Path
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config as ClientConfig
 
 from kinesink.core import retry_policy
 from kinesink.shell.credentials import SetupError
+from kinesink.shell.endpoints import (
+    SERVICE,
+    Destination,
+    Destinations,
+    default_region,
+    find_destinations,
+    find_region,
+)
+from kinesink.shell.key_sources import Given, Keys, Role, lookup_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.config import Config
+    from kinesink.shell.key_sources import Source
 
-_SERVICE = "kinesis"
-
-
-class Keys(NamedTuple):
-    """Credentials that do not change any more."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-    def __repr__(self) -> str:
-        """Return no secret: a repr ends up in tracebacks and logs."""
-        return "<Keys>"
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where requests go, as settings and environment say."""
-
-    region: str
-    url: str
-    tls: ssl.SSLContext
-
-    @property
-    def host(self) -> str:
-        """The host and, if it is not the scheme's own, the port; for messages."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+__all__ = ["AwsSession", "Destination", "Destinations", "Keys", "sign"]
 
 
 class AwsSession:
@@ -66,129 +46,69 @@ class AwsSession:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._session: Any = botocore.session.Session(profile=config.profile_name)
-        self._credentials: Any = None
+        self._source: Source
 
     def find_keys(self) -> Keys:
-        """Walk the provider chain and return what it finds; may call STS, IMDS or a program.
+        """Find keys as the configuration says; may call STS, IMDS, a program or a function.
 
-        :raises SetupError: if there are no credentials or a provider fails.
+        :raises SetupError: if there are none or their source fails.
         """
         try:
-            self._credentials = self._session.get_credentials()
-        except Exception as error:  # noqa: BLE001 - providers raise whatever their source does
-            _credentials_failed(error)
-        if self._credentials is None:
+            self._prepare()
+            source = self._find_source()
+        except Exception as error:
+            raise lookup_failure(error) from error
+        self._source = source
+        return self.refreshed_keys()
+
+    def _prepare(self) -> None:
+        """Let what the providers ask, mostly STS, be found and reached."""
+        session = self._session
+        if session.get_config_variable("region") is None:
+            region = default_region(session) or find_region(self._config, session)
+            if region is not None:
+                session.set_config_variable("region", region)
+        proxy = self._config.proxy
+        if proxy is not None:
+            session.set_default_client_config(ClientConfig(proxies={"http": proxy, "https": proxy}))
+
+    def _find_source(self) -> Source:
+        given = self._config.credentials
+        if given is None:
+            given = self._session.get_credentials()
+        if given is None:
             raise SetupError(
                 retry_policy.NO_CREDENTIALS,
                 "no AWS credentials in environment, configuration files, container or instance",
             )
-        return self.refreshed_keys()
+        source = Given(given if callable(given) else lambda: given)
+        if self._config.role_arn is None:
+            return source
+        return Role(self._config, self._session, source)
 
     def refresh_due(self, *, within: float | None = None) -> bool:
         """Tell whether the credentials end soon, by this machine's clock. Does not block.
 
-        :param within: seconds from now; None takes botocore's advisory 15 minutes.
+        :param within: seconds from now; None takes 15 minutes.
         """
-        needed = getattr(self._credentials, "refresh_needed", None)
-        return needed is not None and bool(needed(within))
+        return self._source.refresh_due(within)
 
     def refreshed_keys(self) -> Keys:
-        """Return the credentials, after a refresh if botocore finds one due.
+        """Return the credentials, after a refresh if one is due.
 
         :raises SetupError: if a refresh that cannot wait any longer fails.
         """
         try:
-            frozen = self._credentials.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - as in find_keys
-            _credentials_failed(error)
-        return _sendable(Keys(frozen.access_key, frozen.secret_key, frozen.token))
+            return self._source.keys()
+        except Exception as error:
+            raise lookup_failure(error) from error
 
-    def destination(self) -> Destination:
-        """Return region, endpoint and TLS settings. After :meth:`find_keys`.
+    def destinations(self) -> Destinations:
+        """Return region, hosts and TLS settings. After :meth:`find_keys`.
 
         :raises SetupError: if there is no region, or one of them cannot be used.
         """
-        region = self._region()
-        url = self._url(region)
-        return Destination(region, url, self._tls(url))
-
-    def _variable(self, name: str) -> Any:  # noqa: ANN401 - botocore has no types
-        # A profile or a file that cannot be used has made find_keys fail.
-        return self._session.get_config_variable(name)
-
-    def _region(self) -> str:
-        # AWS_REGION last: botocore does not know it, but Fargate, EKS and Lambda set
-        # nothing else.
-        region = (
-            self._config.region_name or self._variable("region") or os.environ.get("AWS_REGION")
-        )
-        if not region:
-            raise SetupError(retry_policy.NO_REGION, "no AWS region is configured")
-        return str(region)
-
-    def _url(self, region: str) -> str:
-        """Return the endpoint. A client knows every rule: overrides, FIPS, partitions."""
-        url = self._config.endpoint_url
-        try:
-            if url is None:
-                # Nothing is sent with it, so it need not read the trusted certificates.
-                client = self._session.create_client(_SERVICE, region_name=region, verify=False)
-                url = str(client.meta.endpoint_url)
-                client.close()
-            parts = urlsplit(url)
-        except Exception as error:
-            raise SetupError(retry_policy.INVALID_ENDPOINT, str(error)) from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SetupError(
-                retry_policy.INVALID_ENDPOINT, f"the endpoint is no http or https URL: {url!r}"
-            )
-        return url if parts.path else url + "/"
-
-    def _tls(self, url: str) -> ssl.SSLContext:
-        verify = self._config.verify
-        if verify is True:
-            verify = self._variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-        if url.startswith("http://"):
-            # Reading the trusted certificates takes 0.13 s, and nobody will look at them.
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            return _tls_context(verify)
-        except OSError as error:
-            raise SetupError(
-                retry_policy.CONNECT_ERROR, f"the CA bundle {verify!r} cannot be used: {error}"
-            ) from error
-
-
-def _tls_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - boto3's meaning
-    if isinstance(verify, str):
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=verify)
-        return ssl.create_default_context(cafile=verify)
-    import httpx  # noqa: PLC0415 - knows SSL_CERT_FILE, SSL_CERT_DIR and certifi
-
-    return httpx.create_ssl_context(verify=verify)
-
-
-def _credentials_failed(error: Exception) -> NoReturn:
-    raise SetupError(
-        retry_policy.CREDENTIALS_FAILED,
-        f"looking for AWS credentials failed: {type(error).__name__}: {error}",
-    ) from error
-
-
-def _sendable(keys: Keys) -> Keys:
-    """Refuse what cannot stand in a header: mostly a secret with a line break at its end.
-
-    Otherwise the HTTP library would refuse it, and show the header when it does.
-    """
-    for text in (keys.access_key, keys.token or "-"):
-        if not text.isascii() or not text.isprintable() or " " in text or not text:
-            raise SetupError(
-                retry_policy.CREDENTIALS_FAILED,
-                "the access key or the session token holds a line break, a blank or "
-                "another character that no header can carry",
-            )
-    return keys
+        return find_destinations(self._config, self._session, self._source.account_id)
 
 
 def sign(
@@ -207,7 +127,7 @@ def sign(
     request.headers["X-Amz-Date"] = stamp
     if keys.token:
         request.headers["X-Amz-Security-Token"] = keys.token
-    signer = SigV4Auth(keys, _SERVICE, destination.region)
+    signer = SigV4Auth(keys, SERVICE, destination.region)
     signature = signer.signature(
         signer.string_to_sign(request, signer.canonical_request(request)), request
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from kinesink.core.records import Failure
 from kinesink.shell.exit_safe import start_in_thread, wait_finished
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kinesink.config import Config
-    from kinesink.shell.aws_session import AwsSession, Destination, Keys
+    from kinesink.shell.aws_session import AwsSession, Destination, Destinations, Keys
     from kinesink.shell.exit_safe import Arguments
 
 #: With less time left than this the credentials may end while a request travels, so
@@ -34,6 +34,10 @@ _REFRESH_PAUSE: Final = 60.0
 #: IAM's shortest access key id, in characters. Emulators are given keys like "test",
 #: and a message must go on naming the stream "test-logs".
 _SHORTEST_SECRET: Final = 16
+
+
+DestinationKind = Literal["data", "control"]
+"""What a request is about: records, or the stream."""
 
 
 class SetupError(Exception):
@@ -64,7 +68,7 @@ class _Identity:
 
     session: AwsSession
     keys: Keys
-    destination: Destination
+    destinations: Destinations
     generation: int
 
 
@@ -86,14 +90,18 @@ class Signer:
         self._next_refresh = 0.0
 
     @property
-    def destination(self) -> Destination | None:
+    def destinations(self) -> Destinations | None:
         """Where requests go; None before the first :meth:`sign` that found out."""
-        return None if self._identity is None else self._identity.destination
+        return None if self._identity is None else self._identity.destinations
 
-    async def sign(self, headers: Mapping[str, str], body: bytes) -> SignedRequest | Failure:
+    async def sign(
+        self, headers: Mapping[str, str], body: bytes, to: DestinationKind = "data"
+    ) -> SignedRequest | Failure:
         """Return the request signed as of now, or why it cannot be signed.
 
         Waits only while there are no credentials that could serve.
+
+        :param to: which of the destinations.
         """
         try:
             identity = await self._usable_identity()
@@ -101,7 +109,7 @@ class Signer:
             return Failure(error.code, str(error))
         from kinesink.shell import aws_session  # noqa: PLC0415 - loaded by the look-up's thread
 
-        keys, destination = identity.keys, identity.destination
+        keys, destination = identity.keys, getattr(identity.destinations, to)
         now = self._clock() + self._offset
         signed = aws_session.sign(keys, destination, headers=headers, body=body, now=now)
         return SignedRequest(
@@ -172,8 +180,8 @@ def _look_up(config: Config, known: _Identity | None) -> _Identity:
     session: AwsSession = aws_session.AwsSession(config)
     keys = session.find_keys()
     if known is None:
-        return _Identity(session, keys, session.destination(), 0)
-    return _Identity(session, keys, known.destination, known.generation + 1)
+        return _Identity(session, keys, session.destinations(), 0)
+    return _Identity(session, keys, known.destinations, known.generation + 1)
 
 
 def _refresh(known: _Identity) -> _Identity:

@@ -75,16 +75,19 @@ class _Trace:
 
 
 class Exchange:
-    """Connections to one destination, kept open between requests.
+    """Connections to the destinations of one session, kept open between requests.
 
     Belongs to one event loop; neither thread- nor fork-safe. Follows no redirect and
-    retries nothing. Proxies come from the environment, as httpx reads it.
+    retries nothing. Proxies come from the configuration, else from the environment as
+    httpx reads it.
+
+    :param destination: any of them; they share their TLS settings.
+    :raises Exception: if a proxy cannot be used; see :func:`open_exchange`.
     """
 
     def __init__(
         self, config: Config, destination: Destination, transport: httpx.AsyncBaseTransport | None
     ) -> None:
-        self._host = destination.host
         self._connect_timeout = config.connect_timeout
         self._client = httpx.AsyncClient(
             auth=_NO_AUTH,
@@ -94,12 +97,15 @@ class Exchange:
             # timeout sees, such as an answer that trickles in.
             timeout=httpx.Timeout(None, connect=config.connect_timeout),
             limits=httpx.Limits(
-                max_connections=config.max_connections,
+                # No bound here: a queue in the pool would let one stream's hanging calls
+                # hold up all others. The producer shares connections out.
+                max_connections=None,
                 max_keepalive_connections=config.max_connections,
                 keepalive_expiry=_KEEPALIVE_EXPIRY,
             ),
             follow_redirects=False,
             transport=transport,
+            proxy=_proxy(config, destination),
         )
 
     async def post(self, request: SignedRequest) -> Answer | Failure:
@@ -114,7 +120,8 @@ class Exchange:
             )
         except Exception as error:  # noqa: BLE001 - the network stack raises more than it documents
             code = _code(error, stale=trace.reused_without_answer())
-            return Failure(code, f"{self._explain(error)} ({type(error).__name__}, {self._host})")
+            host = request.destination.host
+            return Failure(code, f"{self._explain(error)} ({type(error).__name__}, {host})")
         return Answer(int(response.status_code), response.headers, response.content)
 
     def _explain(self, error: Exception) -> str:
@@ -125,6 +132,29 @@ class Exchange:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+def open_exchange(
+    config: Config, destination: Destination, transport: httpx.AsyncBaseTransport | None
+) -> Exchange | Failure:
+    """Return connections, or why there can be none: a proxy of the environment may be no URL."""
+    try:
+        return Exchange(config, destination, transport)
+    except Exception as error:  # noqa: BLE001 - each kind of proxy has its own errors
+        # Not the text of the error, for the URL may hold a password.
+        return Failure(
+            retry_policy.CONNECT_ERROR,
+            "the proxy, from the configuration or HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, cannot "
+            f"be used ({type(error).__name__})",
+        )
+
+
+def _proxy(config: Config, destination: Destination) -> httpx.Proxy | None:
+    if config.proxy is None:
+        return None
+    # Given the same certificates as Kinesis, for reading them would block the loop.
+    tls = destination.tls if config.proxy.startswith("https://") else None
+    return httpx.Proxy(config.proxy, ssl_context=tls)
 
 
 def _code(error: Exception, *, stale: bool) -> str:

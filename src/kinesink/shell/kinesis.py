@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
+from kinesink.aws_options import StreamArn
 from kinesink.core import retry_policy
 from kinesink.core.records import Answered, Failure
 from kinesink.shell import wire
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kinesink.config import Config
     from kinesink.core.records import PutRecordsEntry, ShardDescription, StreamSummary
     from kinesink.shell.aws_session import Destination
-    from kinesink.shell.credentials import SignedRequest
+    from kinesink.shell.credentials import DestinationKind, SignedRequest
     from kinesink.shell.exchange import Answer, Exchange
 
 Result = TypeVar("Result")
@@ -72,6 +73,7 @@ class KinesisClient:
         self._exchange: Exchange | None = None
         self._protocol: wire.Protocol = config.protocol
         self._cbor_works = False
+        self._arn = StreamArn.parse(config.stream_arn)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,9 +108,9 @@ class KinesisClient:
         :raises ValueError, TypeError: if UTF-8 cannot hold a key; see
             :func:`kinesink.shell.wire.encode_put_records`.
         """
-        encode = partial(wire.encode_put_records, stream_name, entries)
+        encode = partial(wire.encode_put_records, self._stream(stream_name), entries)
         results = await self._within(
-            timeout, partial(self._ask, "PutRecords", encode, wire.decode_put_records)
+            timeout, partial(self._ask, "PutRecords", encode, wire.decode_put_records), "data"
         )
         return results if isinstance(results, Failure) else Answered(results)
 
@@ -136,24 +138,35 @@ class KinesisClient:
 
         :param timeout: seconds for all of it.
         """
-        encode = partial(wire.encode, {"StreamName": stream_name})
+        encode = partial(wire.encode, wire.stream_member(self._stream(stream_name)))
         decode = wire.decode_describe_stream_summary
         return await self._within(
             timeout, partial(self._ask, "DescribeStreamSummary", encode, decode)
         )
 
+    def _stream(self, stream_name: str) -> str:
+        """Return how requests name a stream: by its ARN if the configured one has one.
+
+        Only an ARN reaches the stream of another account. Every stream of a producer is
+        taken to be where the configured one is.
+        """
+        if self._arn is None:
+            return stream_name
+        return str(self._arn._replace(stream_name=stream_name))
+
     async def _within(
         self,
         timeout: float,  # noqa: ASYNC109 - see above
         call: Callable[[], Awaitable[Result | Failure]],
+        to: DestinationKind = "control",
     ) -> Result | Failure:
         with anyio.move_on_after(timeout):
             return await call()
-        destination = self._signer.destination
-        if destination is None:
+        destinations = self._signer.destinations
+        if destinations is None:
             text = "no AWS credentials and settings were found"
         else:
-            text = f"no complete answer from {destination.host}"
+            text = f"no complete answer from {getattr(destinations, to).host}"
         return Failure(retry_policy.READ_TIMEOUT, f"{text} in {timeout:g} s")
 
     async def _list_shards(self, stream_name: str) -> list[ShardDescription] | Failure:
@@ -166,7 +179,8 @@ class KinesisClient:
         shards: list[ShardDescription] = []
         next_token: str | None = None
         while True:
-            encode = partial(wire.encode, wire.list_shards_members(stream_name, next_token))
+            members = wire.list_shards_members(self._stream(stream_name), next_token)
+            encode = partial(wire.encode, members)
             page = await self._ask("ListShards", encode, wire.decode_list_shards)
             if isinstance(page, Failure):
                 return page
@@ -200,10 +214,14 @@ class KinesisClient:
         body: bytes,
         decode: Callable[[str, bytes], Result],
     ) -> Result | Failure:
-        signed = await self._signer.sign(wire.request_headers(operation, protocol), body)
+        to: DestinationKind = "data" if operation == "PutRecords" else "control"
+        signed = await self._signer.sign(wire.request_headers(operation, protocol), body, to)
         if isinstance(signed, Failure):
             return signed
-        answer = await self._connections(signed.destination).post(signed)
+        connections = self._connections(signed.destination)
+        if isinstance(connections, Failure):
+            return connections
+        answer = await connections.post(signed)
         if isinstance(answer, Failure):
             return answer
         if not answer.success:
@@ -215,11 +233,14 @@ class KinesisClient:
                 answer.status, answer.headers, error, host=signed.destination.host
             )
 
-    def _connections(self, destination: Destination) -> Exchange:
+    def _connections(self, destination: Destination) -> Exchange | Failure:
         if self._exchange is None:
-            from kinesink.shell.exchange import Exchange  # noqa: PLC0415 - the signer loaded it
+            from kinesink.shell import exchange  # noqa: PLC0415 - the signer loaded it
 
-            self._exchange = Exchange(self._config, destination, self._transport)
+            opened = exchange.open_exchange(self._config, destination, self._transport)
+            if isinstance(opened, Failure):
+                return opened
+            self._exchange = opened
         return self._exchange
 
     def _refused(self, signed: SignedRequest, answer: Answer) -> Failure:

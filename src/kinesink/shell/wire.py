@@ -72,21 +72,29 @@ def encode(members: Mapping[str, object], protocol: Protocol) -> bytes:
     return cbor.dumps(members) if protocol == "cbor" else orjson.dumps(members)
 
 
+def stream_member(stream: str) -> dict[str, object]:
+    """Return how a request names a stream, which is given by name or by ARN."""
+    # No name holds a colon.
+    return {"StreamARN" if ":" in stream else "StreamName": stream}
+
+
 def encode_put_records(
-    stream_name: str, entries: Sequence[PutRecordsEntry], protocol: Protocol
+    stream: str, entries: Sequence[PutRecordsEntry], protocol: Protocol
 ) -> bytes:
     """Return the body of PutRecords.
 
+    :param stream: its name or its ARN.
     :raises ValueError, TypeError: for a key that UTF-8 cannot hold; records are checked
         long before they come here.
     """
     if protocol == "cbor":
-        return _put_records_in_cbor(stream_name, entries)
-    return _put_records_in_json(stream_name, entries)
+        return _put_records_in_cbor(stream, entries)
+    return _put_records_in_json(stream, entries)
 
 
-def _put_records_in_json(stream_name: str, entries: Sequence[PutRecordsEntry]) -> bytes:
-    parts = [b'{"StreamName":%b,"Records":[%b' % (orjson.dumps(stream_name), _JSON_OPENING)]
+def _put_records_in_json(stream: str, entries: Sequence[PutRecordsEntry]) -> bytes:
+    named = orjson.dumps(stream_member(stream)).removesuffix(b"}")
+    parts = [b'%b,"Records":[%b' % (named, _JSON_OPENING)]
     for entry in entries:
         key = orjson.dumps(entry.partition_key)
         if entry.explicit_hash_key is not None:
@@ -110,11 +118,10 @@ _CBOR_DATA_AND_HASH_KEY: Final = _CBOR_MAP_OF_3 + _CBOR_DATA
 _CBOR_EXPLICIT_HASH_KEY: Final = cbor.dumps("ExplicitHashKey")
 
 
-def _put_records_in_cbor(stream_name: str, entries: Sequence[PutRecordsEntry]) -> bytes:
+def _put_records_in_cbor(stream: str, entries: Sequence[PutRecordsEntry]) -> bytes:
     parts: list[bytes] = [
         _CBOR_MAP_OF_2,
-        cbor.dumps("StreamName"),
-        cbor.dumps(stream_name),
+        *(cbor.dumps(each) for item in stream_member(stream).items() for each in item),
         _CBOR_RECORDS,
         cbor.head(cbor.Major.ARRAY, len(entries)),
     ]
@@ -203,16 +210,18 @@ def decode_put_records(content_type: str, body: bytes) -> list[EntryResult]:
     ]
 
 
-def list_shards_members(stream_name: str, next_token: str | None) -> dict[str, object]:
+def list_shards_members(stream: str, next_token: str | None) -> dict[str, object]:
     """Return the members of a ListShards request.
 
     Later pages carry the token alone: the service refuses it together with the
-    stream's name or a filter. ``AT_LATEST`` asks for open shards only.
+    stream or a filter. ``AT_LATEST`` asks for open shards only.
+
+    :param stream: its name or its ARN.
     """
     if next_token is not None:
         return {"NextToken": next_token}
     return {
-        "StreamName": stream_name,
+        **stream_member(stream),
         "ShardFilter": {"Type": "AT_LATEST"},
         "MaxResults": limits.LIST_SHARDS_PAGE,
     }
@@ -304,7 +313,7 @@ def decode_failure(  # noqa: PLR0913 - the answer, and what its message must and
     text = members.get("message") or members.get("Message") or _markup_text(body)
     return Failure(
         code=code,
-        message=f"{_readable(text, secrets)} ({_origin(status, headers, host)})",
+        message=f"{readable(text, secrets)} ({_origin(status, headers, host)})",
         status=status,
         retry_after=_retry_after(headers, now),
     )
@@ -322,7 +331,8 @@ def _markup_text(body: bytes) -> str:
     return match[1].decode(errors="replace") if match else ""
 
 
-def _readable(text: object, secrets: Sequence[str]) -> str:
+def readable(text: object, secrets: Sequence[str]) -> str:
+    """Return what somebody else says as one line of bounded length, without secrets."""
     if not isinstance(text, str) or not text:
         return "no explanation"
     for secret in secrets:
