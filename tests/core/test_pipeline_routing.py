@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from kinesink.core.effects import ListShards
@@ -157,9 +159,25 @@ def test_R6_stale_map_serves_while_a_refresh_fails() -> None:
     world.check(delivered=100)
 
 
-def test_R7_without_a_map_only_equal_hash_keys_share() -> None:
-    """Wherever the boundaries lie, one hash key is on one side."""
+def test_R7_without_a_map_nothing_shares_although_the_stream_is_said_to_honour_keys() -> None:
+    """It may begin to place records itself, and only a map would show."""
     world = World(shards=4)
+    world.listing = DENIED
+    world.run(0.5)
+    world.keyless(b"x", b"y")
+    world.keyed(b"z")
+    world.run(0.5)
+    world.stream.distribution = AUTO
+    world.keyless(b"1", b"2")
+    world.run()
+    assert sorted(world.written) == [b"1", b"2", b"x", b"y", b"z"]
+    assert world.copies == Counter(world.written)
+    world.check(delivered=5)
+
+
+def test_R7_without_a_map_equal_hash_keys_share_where_somebody_vouches_for_the_stream() -> None:
+    """Wherever the boundaries lie, one hash key is on one side."""
+    world = World(shards=4, options=PipelineOptions(record_distribution="user_partition_key"))
     world.listing = DENIED
     world.run(0.5)
     for i in range(8):

@@ -162,6 +162,17 @@ class TestListings:
         read(shard_map, children, 10.0 + CLOSED_SHARD_TIME_TO_LIVE)
         assert shard_map.range_of(shard_id(0)) is None
 
+    def test_r10_a_closed_shard_is_known_for_twice_as_long_as_an_answer_may_take(self) -> None:
+        """A patient producer must still be able to judge the last answers."""
+        shard_map = ShardMap(answers_take=100.0)
+        read(shard_map, equal_shards(1), 0.0)
+        read(shard_map, [shard(1, 0, HALF - 1), shard(2, HALF, MAX_HASH_KEY)], 10.0)
+
+        shard_map.purge(10.0 + 199.9)
+        assert shard_map.range_of(shard_id(0)) is not None
+        shard_map.purge(10.0 + 200.0)
+        assert shard_map.range_of(shard_id(0)) is None
+
     def test_r10_a_closed_shard_that_is_listed_again_is_open(self) -> None:
         """Its mark and its time to live are gone."""
         shard_map = map_of(equal_shards(1))
@@ -218,6 +229,19 @@ class TestListings:
         read(shard_map, equal_shards(2), 2.0)
         assert shard_map.whole
         assert shard_map.deadline() == 422.0
+
+    def test_r12_a_listing_that_is_never_whole_is_read_again_ever_more_rarely(self) -> None:
+        """Half a minute apart in the end; a whole one starts the count anew."""
+        shard_map = map_of([shard(0, 0, HALF - 1)])
+        waits, now = [], 0.0
+        for _ in range(7):
+            waits.append(shard_map.deadline() - now)
+            now = shard_map.deadline()
+            read(shard_map, [shard(0, 0, HALF - 1)], now)
+
+        assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        read(shard_map, equal_shards(2), now)
+        assert shard_map.whole
 
     def test_r12_an_empty_first_listing_is_no_map(self) -> None:
         """And is asked for again with backoff."""

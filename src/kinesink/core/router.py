@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 DISCOVERY_TIMEOUT: Final = 2.0
 
 #: What may share an aggregated record: (where records go, whether there is a map).
+#: Without a map nothing shows that a stream has begun to place records itself, and
+#: consumers drop aggregated records there.
 _AGGREGATED: Final = {
     (Distribution.USER_PARTITION_KEY, True): Sharing.SHARD,
-    (Distribution.USER_PARTITION_KEY, False): Sharing.HASH_KEY,
+    (Distribution.USER_PARTITION_KEY, False): Sharing.NOTHING,
     (Distribution.UNKNOWN, True): Sharing.SHARD,
     (Distribution.UNKNOWN, False): Sharing.NOTHING,
     (Distribution.AUTO, True): Sharing.NOTHING,
     (Distribution.AUTO, False): Sharing.NOTHING,
 }
+
+#: The same where somebody has vouched for the stream: one hash key fits any shard.
+_VOUCHED: Final = {**_AGGREGATED, (Distribution.USER_PARTITION_KEY, False): Sharing.HASH_KEY}
 
 #: The same for lines. Any shard is right for them, so it is locality alone that counts:
 #: where keys are honoured, those of one shard share, or without a map of one hash key.
@@ -65,10 +70,12 @@ class Router:
         self, options: PipelineOptions, now: float, compressor: Compress | None = None
     ) -> None:
         """Begin with nothing known, and ask at once."""
-        self.shard_map = ShardMap()
+        self.shard_map = ShardMap(answers_take=options.request_timeout)
         self.facts = StreamFacts(options)
         self._detects = options.record_distribution == "detect"
         self._sharing = _SHARING[options.framing]
+        if options.framing == "kpl" and options.record_distribution == "user_partition_key":
+            self._sharing = _VOUCHED
         self._linger = options.linger
         self._aggregator = Aggregator(options, compressor)
         self._held: deque[Content] = deque()

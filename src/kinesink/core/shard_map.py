@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kinesink.core.hash_key import HashKeyRange
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.refresh import Refresh
+from kinesink.core.retry_policy import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 #: Seconds between two listings without evidence: finds merges and on-demand growth.
 LISTING_PERIOD: Final = 420.0
 
-#: Seconds until a listing with a gap or an overlap is read again.
-_RACED_RESHARD_DELAY: Final = 1.0
+#: Waits until a listing with a gap or an overlap is read again: one that raced a reshard
+#: is whole a second later, one that stays so is not asked for all the time.
+_TORN: Final = Backoff(1.0, 30.0)
 
-#: Seconds the range of a closed shard stays known, for answers still under way.
+#: Seconds the range of a closed shard stays known at least, for answers still under way;
+#: otherwise so many times as long as a call may take.
 CLOSED_SHARD_TIME_TO_LIVE: Final = 60.0
+_ANSWERS_KEPT: Final = 2.0
 
 
 class State(str, Enum):
@@ -51,8 +55,15 @@ class Shard(NamedTuple):
 class ShardMap:
     """The open shards by hash key range, and the closed ones for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, answers_take: float = 0.0) -> None:
+        """Begin with nothing known.
+
+        :param answers_take: longest time between a request and its answer, in seconds.
+        """
         self.refresh = Refresh(period=LISTING_PERIOD)
+        self._closed_time_to_live = max(CLOSED_SHARD_TIME_TO_LIVE, _ANSWERS_KEPT * answers_take)
+        #: Listings in a row that left a gap or an overlap.
+        self._torn = 0
         #: Counts the maps that were known; 0 while there is none.
         self.generation = 0
         #: Whether the hash keys are covered without gap and overlap.
@@ -113,8 +124,10 @@ class ShardMap:
             self.refresh.failed(now, jitter)
             return {}
         self.refresh.answered(now, jitter)
-        if not whole:
-            self.refresh.due_at = min(self.refresh.due_at, now + _RACED_RESHARD_DELAY)
+        self._torn = 0 if whole else self._torn + 1
+        if self._torn:
+            delay = _TORN.delay(self._torn, 1.0)
+            self.refresh.due_at = min(self.refresh.due_at, now + delay)
         return self._replace(ordered, now, whole=whole)
 
     def purge(self, now: float) -> None:
@@ -122,7 +135,7 @@ class ShardMap:
         gone = [
             shard_id
             for shard_id, (_, closed_at) in self._closed.items()
-            if now - closed_at >= CLOSED_SHARD_TIME_TO_LIVE
+            if now - closed_at >= self._closed_time_to_live
         ]
         for shard_id in gone:
             del self._closed[shard_id]
