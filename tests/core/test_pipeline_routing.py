@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,11 @@ from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Answered, DropReason, Failure, StreamSummary, UserRecord
 from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
 from tests.core.world import DENIED, FAULT, OPEN_RATE, THROTTLED, Ticket, World, result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinesink.core.collector import PutRecordsRequest
 
 HALF = (MAX_HASH_KEY + 1) // 2
 QUARTER = HALF // 2
@@ -351,6 +357,57 @@ def test_R16_keyless_events_walk_around_a_throttled_shard_and_keyed_ones_wait() 
     assert result_of(kept).success
     assert result_of(kept).attempts[-1].success
     world.check(delivered=10)
+
+
+def one_by_one(world: World, bad: str) -> Callable[[PutRecordsRequest], Answered]:
+    """Return answers that throttle one shard and write the rest."""
+
+    def answer(request: PutRecordsRequest) -> Answered:
+        return Answered(
+            [
+                THROTTLED if entry.predicted == bad else world.write_entry(request, i)
+                for i, entry in enumerate(request.entries)
+            ]
+        )
+
+    return answer
+
+
+def test_R16_a_backlog_of_single_records_for_one_shard_delays_no_other() -> None:
+    """What has no room in line stands aside, and goes in its order once the shard recovers."""
+    world = ready(options=PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE))
+    world.always = one_by_one(world, world.stream.open_shards[0].shard_id)
+    stuck = [b"s%d" % i for i in range(3000)]
+    for datum in stuck:
+        world.keyed(datum, hash_key=0)
+    world.run(0.5)
+    for i in range(1200):
+        world.keyed(b"f%d" % i, hash_key=HALF)
+    world.keyless(b"x")
+    world.run(0.5)
+    assert world.copies == {b"x": 1, **{b"f%d" % i: 1 for i in range(1200)}}
+    assert world.pipeline.ledger.pending == 3000
+    world.always = world.write
+    world.run(60)
+    assert [datum for datum in world.written if datum in set(stuck)] == stuck
+    world.check(delivered=4201)
+
+
+def test_R16_what_stands_aside_expires_and_is_routed_anew_like_everything_else() -> None:
+    """Half of it grows too old; the other half meets the children of the shard."""
+    options = PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=10.0)
+    world = ready(options=options)
+    world.always = one_by_one(world, world.stream.open_shards[0].shard_id)
+    for _ in range(2):
+        for i in range(1000):
+            world.keyed(b"%d" % i, hash_key=i)
+        world.run(6)
+    assert world.lost(DropReason.EXPIRED) == 1000
+    world.split()
+    world.always = world.write
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run(3)
+    world.check(delivered=1000)
 
 
 def test_R17_auto_stream_gets_one_record_per_event_and_no_limiter() -> None:

@@ -208,10 +208,11 @@ class Pipeline:
 
     def _advance(self, now: float) -> bool:
         """Move events as far as they may go; return whether any was sent."""
-        room = 0
+        room = None
         if now >= self._calls.blocked_until:
             room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
-        self._stock.refuse(self._router.route_held(now, room=room), now)
+        held = self._router.route_held(now, room=room, in_line=self._limiter.in_line)
+        self._stock.refuse(held, now)
         for entry in self._router.take(now):
             self._limiter.add(entry, now)
         sent = False

@@ -219,6 +219,11 @@ class RateLimiter:
             )
         return pace
 
+    def in_line(self, shard_id: ShardId) -> int:
+        """Return how many keyed entries wait for a shard."""
+        pace = self._paces.get(shard_id)
+        return len(pace.queue) if pace is not None else 0
+
     def add(self, entry: Entry, now: float, *, first: bool = False) -> None:
         """Let an entry wait for its turn; ``first`` puts it before all others."""
         self.waiting += 1

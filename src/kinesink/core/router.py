@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.aggregator import Aggregator, Sharing
@@ -19,7 +20,7 @@ from kinesink.core.shard_map import ShardMap
 from kinesink.core.stream_facts import Distribution, StreamFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kinesink.core.entry import Entry
     from kinesink.core.lines import Compress
@@ -79,6 +80,9 @@ class Router:
         self._linger = options.linger
         self._aggregator = Aggregator(options, compressor)
         self._held: deque[Content] = deque()
+        #: What waits for a shard that has a request's worth of entries in line already.
+        self._parked: dict[ShardId, deque[UserRecord]] = {}
+        self._most_in_line = options.request_max_entries
         self._hurry_before = 0
         self._discovery_ends = now + DISCOVERY_TIMEOUT
         self.shard_map.refresh.due_at = now
@@ -94,7 +98,7 @@ class Router:
     @property
     def held(self) -> int:
         """How many contents wait to be routed."""
-        return len(self._held)
+        return len(self._held) + sum(map(len, self._parked.values()))
 
     @property
     def shares(self) -> bool:
@@ -154,21 +158,56 @@ class Router:
         self._aggregator.hurry()
         return too_large
 
-    def route_held(self, now: float, *, room: int) -> list[Content]:
-        """Route what is held, if it can be: alone at most ``room`` events."""
+    def route_held(
+        self, now: float, *, room: int | None, in_line: Callable[[ShardId], int]
+    ) -> list[Content]:
+        """Route what is held, if it can be: alone at most ``room`` events.
+
+        :param room: None for as long as nothing can be sent.
+        :param in_line: tells how many entries wait for a shard. One that has many does not
+            use up the room, and what is for it stands aside.
+        """
         too_large: list[Content] = []
         if self._discovering(now):
             return too_large
-        room -= self._aggregator.closed_entries
-        while self._held and (self.shares or room > 0):
+        if self.shares:
+            while self._held:
+                too_large += self._route(self._held.popleft())
+            return too_large
+        return too_large if room is None else self._route_singles(room, in_line)
+
+    def _route_singles(self, room: int, in_line: Callable[[ShardId], int]) -> list[Content]:
+        too_large: list[Content] = []
+        room += sum(map(in_line, self._parked)) - self._aggregator.closed_entries
+        for shard_id, parked in list(self._parked.items()):
+            for _ in range(min(len(parked), self._most_in_line - in_line(shard_id))):
+                too_large += self._route(parked.popleft())
+            if not parked:
+                del self._parked[shard_id]
+        while self._held and room > 0:
             content = self._held.popleft()
-            if not self.shares:
-                if isinstance(content, Chunk) and len(content) > room:
-                    content, rest = _cut(content, room)
-                    self._held.appendleft(rest)
-                room -= len(content)
+            if self._park(content, in_line):
+                continue
+            if isinstance(content, Chunk) and len(content) > room:
+                content, rest = _cut(content, room)
+                self._held.appendleft(rest)
+            room -= len(content)
             too_large += self._route(content)
         return too_large
+
+    def _park(self, content: Content, in_line: Callable[[ShardId], int]) -> bool:
+        """Put a record aside if its shard has enough in line; tell whether it had."""
+        if isinstance(content, Chunk) or content.partition_key is None:
+            return False
+        predicted = self._predict(content)
+        if predicted is None:
+            return False
+        if predicted not in self._parked:
+            if in_line(predicted) < self._most_in_line:
+                return False
+            self._parked[predicted] = deque()
+        self._parked[predicted].append(content)
+        return True
 
     def take(self, now: float) -> list[Entry]:
         """Return the entries whose window has closed."""
@@ -181,8 +220,9 @@ class Router:
 
     def dissolve(self) -> list[Content]:
         """Return everything that waits here, and forget it."""
-        contents = [*self._aggregator.dissolve(), *self._held]
+        contents = [*self._aggregator.dissolve(), *self._waiting()]
         self._held.clear()
+        self._parked.clear()
         return contents
 
     def expire(self, oldest_allowed: float) -> tuple[list[Content], list[Content]]:
@@ -190,9 +230,14 @@ class Router:
 
         :returns: that, and what shared the window with it and is to be admitted again.
         """
-        expired = [content for content in self._held if content.arrival <= oldest_allowed]
+        expired = [content for content in self._waiting() if content.arrival <= oldest_allowed]
         if expired:
             self._held = deque(c for c in self._held if c.arrival > oldest_allowed)
+            parked = {
+                shard_id: deque(r for r in records if r.arrival > oldest_allowed)
+                for shard_id, records in self._parked.items()
+            }
+            self._parked = {shard_id: left for shard_id, left in parked.items() if left}
         company: list[Content] = []
         if self._aggregator.deadline - self._linger <= oldest_allowed:
             for content in self._aggregator.dissolve():
@@ -202,7 +247,7 @@ class Router:
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
         window = self._aggregator.deadline - self._linger
-        return min((content.arrival for content in self._held), default=window)
+        return min((content.arrival for content in self._waiting()), default=window)
 
     def deadline(self, now: float) -> float:
         """Return when something can be routed or leaves the window."""
@@ -215,6 +260,9 @@ class Router:
             self.shard_map.deadline(),
             self.facts.refresh.deadline(),
         )
+
+    def _waiting(self) -> Iterator[Content]:
+        return chain(*self._parked.values(), self._held)
 
     def _discovering(self, now: float) -> bool:
         """Tell whether the first answers about the stream are still to come."""
@@ -236,14 +284,17 @@ class Router:
     def _route_keyed(self, record: UserRecord, *, alone: bool) -> list[Content]:
         if not self._aggregator.fits(record):
             return [record]
-        predicted: ShardId | None = None
-        if self.facts.distribution is not Distribution.AUTO:
-            predicted = self.shard_map.predict(effective_hash_key(record))
+        predicted = self._predict(record)
         if alone:
             self._aggregator.add_alone(record, predicted)
         else:
             self._aggregator.add_keyed(record, predicted)
         return []
+
+    def _predict(self, record: UserRecord) -> ShardId | None:
+        if self.facts.distribution is Distribution.AUTO:
+            return None
+        return self.shard_map.predict(effective_hash_key(record))
 
 
 def _cut(chunk: Chunk, events: int) -> tuple[Chunk, Chunk]:
