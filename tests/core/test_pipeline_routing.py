@@ -15,7 +15,16 @@ from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Answered, DropReason, Failure, StreamSummary, UserRecord
 from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
-from tests.core.world import DENIED, FAULT, OPEN_RATE, THROTTLED, Ticket, World, result_of
+from tests.core.world import (
+    DENIED,
+    FAULT,
+    OPEN_RATE,
+    THROTTLED,
+    Ticket,
+    World,
+    refuse,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -581,3 +590,25 @@ def test_the_first_effects_ask_for_the_stream() -> None:
     world.answers_questions = False
     assert ListShards() in world.pipeline.effects(world.now)
     assert not world.pipeline.effects(world.now)
+
+
+def test_a_reshard_takes_apart_only_what_it_concerns() -> None:
+    """Keyless entries, and keyed ones whose shard goes on, stay as they are and in line."""
+    world = ready(shards=3, options=PipelineOptions(shard_rate_limit=OPEN_RATE))
+    world.script.append(refuse(Failure("LimitExceededException", "slow down")))
+    world.keyless(b"x")
+    world.run(0.2)
+    for hash_key in (0, MAX_HASH_KEY):
+        world.keyed(b"a", hash_key=hash_key)
+        world.keyed(b"b", hash_key=hash_key)
+    world.keyless(b"y", b"z")
+    world.run(0.2)
+    world.split(0)
+    in_line = [entry for queue in world.pipeline._limiter._queues() for entry in queue]
+    assert len(in_line) == 4
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run(3)
+    sent = [entry for effect in world.sent[1:] for entry in effect.request.entries]
+    assert len(sent) == 4
+    assert len(set(sent) & set(in_line)) == 3
+    world.check(delivered=7)

@@ -234,10 +234,14 @@ class Pipeline:
 
     def _adopt(self, now: float) -> None:
         """Apply what has become known; what was routed otherwise is routed again."""
+        if self._apply_facts():
+            self._stock.requeue(self._stock.unqueue(), now, keep=False)
+
+    def _apply_facts(self) -> bool:
+        """Let routing follow what is known; return whether it has changed."""
         changed = self._router.adopt()
         self._limiter.use_shards(self._router.placeable())
-        if changed:
-            self._stock.admit(self._stock.unqueue(), now)
+        return changed
 
     def _use_listing(self, listing: Sequence[ShardDescription], now: float) -> None:
         shard_map = self._router.shard_map
@@ -252,11 +256,11 @@ class Pipeline:
             )
         if generation == shard_map.generation:
             return
-        contents = self._stock.unqueue()
+        waiting = self._stock.unqueue()
         for shard_id, hash_keys in gone.items():
             self._limiter.bequeath(shard_id, shard_map.overlapping(hash_keys), now)
-        self._adopt(now)
-        self._stock.admit(contents, now)
+        changed = self._apply_facts()
+        self._stock.requeue(waiting, now, keep=not changed)
 
     # -- judging ---------------------------------------------------------------
 

@@ -123,8 +123,8 @@ class Router:
         return () if self.facts.distribution is Distribution.AUTO else self.shard_map.shards
 
     def suits(self, entry: Entry) -> bool:
-        """Tell whether an entry that failed may be sent again as it is."""
-        if entry.shared and not self.shares:
+        """Tell whether an entry may be sent as it is."""
+        if (entry.shared and not self.shares) or entry.size > self.facts.record_max_bytes:
             return False
         if entry.keyless:
             return True

@@ -8,7 +8,7 @@ which is counted once. Wherever it is, it expires when its time to live ends.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
@@ -37,6 +37,13 @@ _SWEEP_SECONDS_PER_ENTRY: Final = 20e-6
 
 #: What is written down of a call that outlives an event it carries.
 _NO_ANSWER: Final = Failure(READ_TIMEOUT, "no answer before the time to live ended")
+
+
+class Unqueued(NamedTuple):
+    """What was taken out of line."""
+
+    entries: list[Entry]
+    contents: list[Content]
 
 
 class Stock:
@@ -101,10 +108,22 @@ class Stock:
         elif of.left is not None:
             self.again(of.left, now)
 
-    def unqueue(self) -> list[Content]:
-        """Take apart everything that was routed and waits to be sent, oldest first."""
-        contents = [c for entry in self.limiter.withdraw(math.inf) for c in entry.contents]
-        return contents + self.router.dissolve()
+    def unqueue(self) -> Unqueued:
+        """Take out everything that was routed and waits to be sent, oldest first."""
+        return Unqueued(self.limiter.withdraw(math.inf), self.router.dissolve())
+
+    def requeue(self, waiting: Unqueued, now: float, *, keep: bool) -> None:
+        """Route what was taken out by what is known now.
+
+        :param keep: put entries that suit the stream back as they are.
+        """
+        contents: list[Content] = []
+        for entry in waiting.entries:
+            if keep and self.router.suits(entry):
+                self.limiter.add(entry, now)
+            else:
+                contents += entry.contents
+        self.admit([*contents, *waiting.contents], now)
 
     # -- the end of events -----------------------------------------------------
 
