@@ -8,7 +8,7 @@ import pytest
 
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.errors import InvalidRecordError
-from kinesink.shell.admission import check_record
+from kinesink.shell.admission import check_record, check_stream_name
 
 MIB = 2**20
 
@@ -73,3 +73,38 @@ class TestAdmission:
         """A mistake in the caller's code, not in its data."""
         with pytest.raises(TypeError, match=told):
             check_record(data, partition_key, explicit, MIB)
+
+    @pytest.mark.parametrize(
+        "data", [b"two\nlines", b"\n\n", bytearray(b"\nx"), memoryview(b"a\nb")]
+    )
+    def test_where_an_event_is_a_line_it_cannot_be_two(self, data: object) -> None:
+        """A consumer would read two events; other framings carry any bytes."""
+        with pytest.raises(InvalidRecordError, match="line feed before its end"):
+            check_record(data, None, None, MIB, "lines")
+        assert check_record(data, None, None, MIB, "none") is None
+        assert check_record(data, None, None, MIB, "kpl") is None
+
+    @pytest.mark.parametrize("data", [b"", b"\n", b"one line", b"one line\n", b"carriage\r"])
+    def test_a_line_with_or_without_its_end_is_one(self, data: bytes) -> None:
+        """It gets no second line feed."""
+        assert check_record(data, None, None, MIB, "lines") is None
+
+
+class TestStreamNames:
+    """The name of another stream."""
+
+    @pytest.mark.parametrize("name", ["a", "app-logs_1.x", "n" * 128])
+    def test_a_possible_name_is_taken(self, name: str) -> None:
+        """Whether there is such a stream, Kinesis says."""
+        check_stream_name(name)
+
+    @pytest.mark.parametrize("name", ["", "a b", "ä", "n" * 129, "app\n", "a/b"])
+    def test_a1_an_impossible_name_is_refused(self, name: str) -> None:
+        """With what is allowed."""
+        with pytest.raises(InvalidRecordError, match="1 to 128 characters"):
+            check_stream_name(name)
+
+    def test_a1_a_name_of_another_type_is_a_type_error(self) -> None:
+        """A mistake in the caller's code."""
+        with pytest.raises(TypeError, match="must be str, not bytes"):
+            check_stream_name(b"app")

@@ -78,9 +78,9 @@ def test_what_the_producer_holds_counts_towards_the_bound_all_the_time() -> None
     assert intake.put(b"x" * 10, 10)
     intake.take()
     assert not intake.put(b"", 0)
-    intake.settle(Statistics, EVENT_OVERHEAD_BYTES + 10)
+    intake.settle(Statistics, EVENT_OVERHEAD_BYTES + 10, 1)
     assert not intake.put(b"", 0)
-    intake.settle(Statistics, 0)
+    intake.settle(Statistics, 0, 0)
     assert intake.put(b"x" * 10, 10)
 
 
@@ -94,7 +94,7 @@ def test_events_in_the_producers_hand_are_pending() -> None:
     assert intake.statistics(own=3) == before
     assert before.pending_bytes == 4
     assert before.own == 3
-    intake.settle(lambda: Statistics(accepted=2, delivered=1, dropped=before.dropped), 0)
+    intake.settle(lambda: Statistics(accepted=2, delivered=1, dropped=before.dropped), 0, 0)
     account = intake.statistics()
     assert account.pending == 0
     assert account.lost == 1
@@ -123,7 +123,7 @@ def test_n1_the_account_adds_up_at_every_moment() -> None:
             refused += len(reasons)
             dropped = {DropReason.INTERNAL: refused}
             account = Statistics(accepted=accepted, delivered=accepted - refused, dropped=dropped)
-            intake.settle(partial(_same, account), 0)
+            intake.settle(partial(_same, account), 0, 0)
 
     threads = [threading.Thread(target=send) for _ in range(senders)]
     mover = threading.Thread(target=move)

@@ -64,24 +64,57 @@ def failing(
     return lambda: left
 
 
-async def test_a_call_that_raises_is_a_failed_call(fake: FakeKinesis) -> None:
-    """It is reported and tried again; the record arrives."""
+class Buggy(KinesisClient):
+    """Raises an error for some calls."""
 
-    class Client(KinesisClient):
-        bugs = 1
+    def raise_if(self, fails: Callable[[list[bytes]], bool], error: Exception) -> Buggy:
+        """Raise when ``fails`` is true of the data of a call."""
+        self._fails, self._error = fails, error
+        return self
 
-        async def put_records(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as inherited
-            if self.bugs:
-                self.bugs -= 1
-                raise RuntimeError("a bug")
-            return await super().put_records(*args, **kwargs)
+    async def put_records(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as inherited
+        """Raise, or put."""
+        if self._fails([entry.data for entry in args[1]]):
+            raise self._error
+        return await super().put_records(*args, **kwargs)
 
+
+@pytest.mark.parametrize("framing", ["kpl", "none"])
+async def test_f9_a_record_that_kinesink_fails_at_costs_nobody_else(
+    fake: FakeKinesis, framing: str
+) -> None:
+    """It alone is given up; those in its call and those after it arrive."""
+    told = Told()
+    config = make_config(on_error=told, framing=framing)
+    client = Buggy(config, transport=fake.transport()).raise_if(
+        lambda data: any(b"poison" in each for each in data), RuntimeError("a bug")
+    )
+    async with Producer(config, client=client) as producer:
+        data = [b"%d" % number for number in range(20)]
+        with anyio.fail_after(PATIENCE):
+            good = [await producer.put(each) for each in data[:10]]
+            bad = await producer.put(b"poison")
+            good += [await producer.put(each) for each in data[10:]]
+            results = [await outcome.wait() for outcome in good]
+            result = await bad.wait()
+    assert all(each.success for each in results)
+    assert result.reason is DropReason.INTERNAL
+    assert "RuntimeError('a bug')" in str(result.error)
+    assert landed(fake) == sorted(data)
+    assert "InternalError" in told.kinds
+
+
+async def test_a_call_that_fails_for_want_of_something_is_made_again(fake: FakeKinesis) -> None:
+    """No record is to blame for a machine that has run out of file handles."""
     told = Told()
     config = make_config(on_error=told)
-    async with Producer(config, client=Client(config, transport=fake.transport())) as producer:
-        outcome = await producer.put(b"x")
+    left = [True]
+    client = Buggy(config, transport=fake.transport()).raise_if(
+        lambda _: bool(left and left.pop()), OSError(24, "Too many open files")
+    )
+    async with Producer(config, client=client) as producer:
         with anyio.fail_after(PATIENCE):
-            assert (await outcome.wait()).success
+            assert (await (await producer.put(b"x")).wait()).success
     assert told.kinds == ["InternalError"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from kinesink.shell import origin, reporter
+from kinesink.shell import courier, origin, reporter
 from kinesink.shell.reporter import (
     REPORT_INTERVAL,
     Reporter,
@@ -50,6 +50,30 @@ def test_a_kind_is_told_once_a_minute_and_then_with_what_was_held_back() -> None
         ("AccessDenied", "still no (and 2 times since it was last told)"),
         ("AccessDenied", "again"),
     ]
+
+
+def test_the_same_trouble_elsewhere_is_told_by_itself() -> None:
+    """One stream's or operation's does not hide another's for a minute."""
+    told = Told()
+    heralds = Reporter(told)
+    heralds.report("AccessDenied", "a", 0.0, about="a ListShards")
+    heralds.report("AccessDenied", "b", 0.0, about="b ListShards")
+    heralds.report("AccessDenied", "a again", 1.0, about="a ListShards")
+    assert heralds.wait_told(PATIENCE)
+    assert told.reports == [("AccessDenied", "a"), ("AccessDenied", "b")]
+
+
+def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many streams there were, the memory for them is bounded."""
+    monkeypatch.setattr(reporter, "_MOST_REMEMBERED", 3)
+    told = Told()
+    heralds = Reporter(told)
+    for second in range(3):
+        heralds.report("AccessDenied", "no", float(second), about=str(second))
+        heralds.report("AccessDenied", "no", float(second), about=str(second))
+    heralds.report("AccessDenied", "no", REPORT_INTERVAL + 1, about="new")
+    assert heralds._told_at.keys() == {("AccessDenied", "2"), ("AccessDenied", "new")}
+    assert heralds._unheard.keys() == {("AccessDenied", "2")}
 
 
 def test_without_a_callback_a_line_goes_to_standard_error(
@@ -123,49 +147,6 @@ def test_reports_from_many_threads_are_each_told_once() -> None:
     assert len(set(told.reports)) == len(told.reports) == 800
 
 
-class Tokens:
-    """The right to start a thread, given back just before one more report comes in."""
-
-    def __init__(self, heralds: Reporter, *, taken: bool) -> None:
-        self._heralds = heralds
-        self._taken = taken
-        self._late = [True]
-        self.asked = 0
-
-    def append(self, _: object) -> None:
-        """Take the token back, and report once more."""
-        if self._late:
-            self._late.pop()
-            self._heralds._waiting.append(("late", "text"))
-
-    def pop(self) -> bool:
-        """Give the token away; later ones may be taken already."""
-        self.asked += 1
-        if self._taken and self.asked > 1:
-            raise IndexError
-        return True
-
-
-def test_a_report_that_comes_while_the_callbacks_thread_ends_is_told() -> None:
-    """The thread looks once more after it has given the token back."""
-    told = Told()
-    heralds = Reporter(told)
-    heralds._may_start = Tokens(heralds, taken=False)  # type: ignore[assignment]
-    heralds.say("first", "text")
-    wait_until(lambda: len(told.reports) == 2)
-
-
-def test_a_report_that_another_thread_tells_is_left_to_it() -> None:
-    """Two threads that see the same late report agree by the token."""
-    told = Told()
-    heralds = Reporter(told)
-    tokens = Tokens(heralds, taken=True)
-    heralds._may_start = tokens  # type: ignore[assignment]
-    heralds.say("first", "text")
-    wait_until(lambda: tokens.asked == 2)
-    assert told.reports == [("first", "text")]
-
-
 def test_a_callback_is_called_inline_when_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,7 +155,7 @@ def test_a_callback_is_called_inline_when_no_thread_can_be_started(
     def refuse(**_: object) -> NoReturn:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(reporter, "Thread", refuse)
+    monkeypatch.setattr(courier, "Thread", refuse)
     told = Told()
     Reporter(told).say("kind", "text")
     assert told.reports == [("kind", "text")]

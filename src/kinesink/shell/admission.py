@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from kinesink.aws_options import STREAM_NAME
 from kinesink.core.hash_key import check_partition_key, parse_explicit_hash_key
+from kinesink.core.lines import LINE_END
 from kinesink.errors import InvalidRecordError
+
+if TYPE_CHECKING:
+    from kinesink.core.options import Framing
 
 
 def check_record(
@@ -11,9 +18,11 @@ def check_record(
     partition_key: object,
     explicit_hash_key: object,
     record_max_bytes: int,
+    framing: Framing = "kpl",
 ) -> int | None:
-    """Refuse what Kinesis can never take; return the explicit hash key as a number.
+    """Refuse what Kinesis can never take, and what would be read as something else.
 
+    :returns: the explicit hash key as a number.
     :raises TypeError: if something is of the wrong type.
     :raises InvalidRecordError: if a key or the size is out of bounds.
     """
@@ -25,6 +34,10 @@ def check_record(
         hash_key = None if explicit_hash_key is None else parse_explicit_hash_key(explicit_hash_key)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from error
+    if framing == "lines" and bytes(data).find(LINE_END, 0, -1) >= 0:
+        raise InvalidRecordError(
+            "data has a line feed before its end: with framing='lines' an event is one line"
+        )
     size = memoryview(data).nbytes + key_bytes
     if size > record_max_bytes:
         msg = (
@@ -33,3 +46,18 @@ def check_record(
         )
         raise InvalidRecordError(msg)
     return hash_key
+
+
+def check_stream_name(stream_name: object) -> None:
+    """Refuse what is no stream's name.
+
+    :raises TypeError: if it is no text.
+    :raises InvalidRecordError: if no stream can have it.
+    """
+    if not isinstance(stream_name, str):
+        raise TypeError(f"stream_name must be str, not {type(stream_name).__name__}")
+    if STREAM_NAME.fullmatch(stream_name) is None:
+        raise InvalidRecordError(
+            f"stream_name={stream_name!r} is none: 1 to 128 characters of a-z, A-Z, 0-9, '_', "
+            "'.', '-'"
+        )

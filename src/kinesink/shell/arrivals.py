@@ -11,9 +11,8 @@ from kinesink.shell.intake import KeyedEvent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kinesink.core.records import Content
+    from kinesink.core.records import Content, Ticket
     from kinesink.shell.intake import Item
-    from kinesink.shell.outcome import Outcome
 
 #: More than any event has: whether it fits into a record is for the core to say.
 _ANY_SIZE: Final = 2**63
@@ -35,13 +34,13 @@ def _take_others(
 ) -> None:
     for item in items:
         event = item if isinstance(item, KeyedEvent) else KeyedEvent(item, None, None)
-        data, key, explicit_hash_key = event
+        data, key, explicit_hash_key, ticket = event
         try:
             hash_key = check_record(data, key, explicit_hash_key, _ANY_SIZE)
         except (TypeError, ValueError) as error:
             errors.append(str(error))
         else:
-            contents.append(new_record(bytes(data), key, hash_key, now))
+            contents.append(new_record(bytes(data), key, hash_key, now, ticket))
 
 
 def new_record(
@@ -49,7 +48,7 @@ def new_record(
     partition_key: str | None,
     explicit_hash_key: int | None,
     arrival: float,
-    ticket: Outcome | None = None,
+    ticket: Ticket | None = None,
 ) -> UserRecord:
     """Return the user record of an event that is no plain bytes."""
     if partition_key is None and explicit_hash_key is not None:

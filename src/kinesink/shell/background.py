@@ -20,11 +20,13 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from kinesink.core.records import DropReason
 from kinesink.shell import origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.reporter import Reporter, not_delivered
+from kinesink.shell.submission import Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,8 @@ class Background:
         # thread that a signal handler interrupts.
         self._may_start = deque([True])
         self._reporter = Reporter(self._config.on_error)
+        #: The futures of what was submitted.
+        self.submissions = Submissions(self._report)
         self._producer: Producer | None = None
         self._survived = False
         self._ended = threading.Event()
@@ -174,11 +178,7 @@ class Background:
             # While the interpreter exits, Python 3.12 lets no loop end in peace, though the
             # producer has.
             if not self._survived:
-                self._reporter.say(
-                    "InternalError",
-                    f"stream {self._config.stream_name!r}: the producer ended by {error!r}; "
-                    "the next event starts another",
-                )
+                self._fail(error)
         finally:
             self._leave()
 
@@ -211,6 +211,16 @@ class Background:
             await self._stopped.wait()
         self._survived = True
 
+    def _fail(self, error: Exception) -> None:
+        """Tell of a producer that has ended by an error, also those who wait for a result."""
+        text = f"the producer ended by {error!r}"
+        self._intake.give_up_waited_for()
+        self.submissions.end_all(DropReason.INTERNAL, text)
+        name = self._config.stream_name
+        self._reporter.say(
+            "InternalError", f"stream {name!r}: {text}; the next event starts another"
+        )
+
     def _leave(self) -> None:
         """Hand the intake back to :meth:`start`, and miss nothing that came meanwhile.
 
@@ -241,6 +251,8 @@ class Background:
     def end_exit(self, timeout: float) -> None:
         """Say what was not delivered, and let no later event go unserved."""
         self._tell_of_what_is_left()
+        self.submissions.end_all(DropReason.SHUTDOWN, "not delivered when the process ended")
+        self.submissions.wait_called_back(timeout)
         self._reporter.wait_told(max(timeout, _TELLING_TIME))
         if not self._may_start:
             self._intake.wake = partial(self._wake_at_exit, self._intake.wake)
@@ -271,8 +283,14 @@ class Background:
     def after_fork_in_child(self) -> None:
         """Begin anew: thread, loop, connections and what is pending are the parent's."""
         _parked.append((self._producer, self._intake.wake, self._reporter))
+        submissions = self.submissions
         self._reset()
         self._intake.reset(self.start)
+        submissions.fail_in_child()
+
+    def _report(self, kind: str, text: str) -> None:
+        text = f"stream {self._config.stream_name!r}: {text}"
+        self._reporter.report(kind, text, process_exit.now())
 
 
 def _begin_flush(flush: Flush, task: ProducerTask) -> None:

@@ -27,6 +27,7 @@ class Flush:
 
     def cover(self, stream: Stream) -> None:
         """Let nothing linger that the stream has taken in, and wait for it."""
+        stream.touch()
         self._epochs[stream] = stream.pipeline, stream.pipeline.flush()
 
     def ended(self) -> bool:

@@ -26,6 +26,8 @@ from kinesink.statistics import Statistics, combine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kinesink.config import Config
+    from kinesink.core.records import Ticket
     from kinesink.shell.producer_task import ProducerTask
 
 #: What one waiting event costs beside its data, in bytes: the bytes object and its
@@ -38,11 +40,13 @@ _READINGS: Final = 100_000
 
 
 class KeyedEvent(NamedTuple):
-    """An event with a key of its own; a keyless one travels as plain bytes."""
+    """An event with a key or a ticket; one without either travels as plain bytes."""
 
     data: bytes
     partition_key: str | None
     explicit_hash_key: int | None
+    ticket: Ticket | None = None
+    """Where its result goes, if somebody waits for it."""
 
 
 Item = bytes | KeyedEvent
@@ -66,7 +70,7 @@ class Intake:
 
     __slots__ = (
         "_commands", "_in_hand", "_items", "_loose_bytes", "_max_bytes", "_moves", "_refused",
-        "_settled", "awake", "held_bytes", "wake",
+        "_settled", "awake", "held_bytes", "held_events", "wake",
     )  # fmt: skip
 
     def __init__(self, max_pending_bytes: int, wake: Callable[[], None]) -> None:
@@ -88,8 +92,9 @@ class Intake:
         #: Odd while the producer moves events from one place to the next.
         self._moves = 0
         self._loose_bytes = 0
-        #: What the pipeline holds in bytes, and what the producer has in its hand.
+        #: What the pipeline holds in bytes and events, and what the producer has in its hand.
         self.held_bytes = 0
+        self.held_events = 0
         #: Whether the producer is bound to look; the caller's and the producer's flag.
         self.awake = False
         self.wake = wake
@@ -176,32 +181,74 @@ class Intake:
     def take(self) -> Taken:
         """Take everything out, in order. :meth:`settle` must follow."""
         taken = Taken(self._items[:], self._refused[:])
+        self.held_events += len(taken.items)
         self._moves += 1
         del self._items[: len(taken.items)]
         del self._refused[: len(taken.refused)]
         self._in_hand = taken
         self._moves += 1
-        # In this order what was taken counts twice for a moment, and never not at all.
+        # In this order, as above, what was taken counts twice for a moment, and never not at all.
         self.held_bytes += self._loose_bytes
         self._loose_bytes = 0
         return taken
 
-    def settle(self, account: Callable[[], Statistics], held_bytes: int) -> None:
+    def settle(self, account: Callable[[], Statistics], held_bytes: int, held_events: int) -> None:
         """Say that what was taken is in an account now.
 
         :param account: returns it, from any thread, as it was at this moment.
         :param held_bytes: what the pipeline holds now.
+        :param held_events: how many events that is.
         """
         self._moves += 1
         self._settled = account
         self._in_hand = _NOTHING
         self._moves += 1
         self.held_bytes = held_bytes
+        self.held_events = held_events
+
+    def give_up_waited_for(self) -> None:
+        """Drop the events that somebody waits for: no producer will ever take them."""
+        items = self._items[:]
+        kept = [item for item in items if not _is_waited_for(item)]
+        self._items[: len(items)] = kept
+        self._refused.extend([DropReason.INTERNAL] * (len(items) - len(kept)))
 
     @property
     def settled(self) -> Callable[[], Statistics]:
         """The account settled last; the next producer's adds to it."""
         return self._settled
+
+
+class CountingIntake(Intake):
+    """An intake that is bounded in events as well. Not the usual one, whose put is dearer."""
+
+    __slots__ = ("_max_events",)
+
+    def __init__(self, max_pending_bytes: int, max_events: int, wake: Callable[[], None]) -> None:
+        """Begin empty.
+
+        :param max_events: bound on the events that wait here and in the pipeline.
+        """
+        super().__init__(max_pending_bytes, wake)
+        self._max_events = max_events
+
+    def put(self, item: bytes | KeyedEvent, data_bytes: int) -> bool:
+        """Hand an event over; False if a bound is reached, which is counted."""
+        if len(self._items) + self.held_events >= self._max_events:
+            self.refuse(DropReason.QUEUE_FULL)
+            return False
+        return super().put(item, data_bytes)
+
+
+def new_intake(config: Config, wake: Callable[[], None]) -> Intake:
+    """Return an intake with the bounds that are configured."""
+    if config.max_pending_events is None:
+        return Intake(config.max_pending_bytes, wake)
+    return CountingIntake(config.max_pending_bytes, config.max_pending_events, wake)
+
+
+def _is_waited_for(item: Item) -> bool:
+    return isinstance(item, KeyedEvent) and item.ticket is not None
 
 
 def _data_bytes(items: Iterable[Item]) -> int:

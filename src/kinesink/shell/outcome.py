@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """The future of one user record. Belongs to the event loop that made it."""
+    """The future of one user record. Belongs to the event loop that made it.
+
+    Not awaitable itself, on purpose: looking at it is optional, and tools that look for
+    forgotten awaits would ask for a second one in every ``await producer.put(...)``.
+    """
 
     __slots__ = ("_event", "_result")
 
@@ -23,6 +27,9 @@ class Outcome:
         """Take the result; the producer calls this once."""
         self._result = result
         self._event.set()
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self._result or 'pending'}>"
 
     @property
     def done(self) -> bool:

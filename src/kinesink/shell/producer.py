@@ -16,15 +16,16 @@ import anyio.lowlevel
 from kinesink.core import limits
 from kinesink.errors import ClosedError
 from kinesink.shell import origin
-from kinesink.shell.admission import check_record
+from kinesink.shell.admission import check_record, check_stream_name
 from kinesink.shell.arrivals import new_record
 from kinesink.shell.exit_safe import run_in_thread
 from kinesink.shell.flush import Flush
-from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, Intake
+from kinesink.shell.intake import Intake
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.shell.outcome import Outcome
 from kinesink.shell.producer_task import ProducerTask
 from kinesink.shell.reporter import Reporter
+from kinesink.shell.room import Room
 from kinesink.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -41,10 +42,15 @@ _CLOSE_TIMEOUT: Final = 1.0
 class Producer:
     """Sends user records to Kinesis from one event loop, asyncio or trio.
 
-    Use it once, as an async context manager; leaving it delivers what is pending within
-    ``config.shutdown_timeout`` and accounts for the rest. Leaving it by cancellation or
-    by KeyboardInterrupt waits for nothing. Belongs to the loop and the task that entered
-    it; its methods may be called from any task of that loop.
+    Use it once, as an async context manager. Leaving it takes nothing more, delivers what
+    is pending, retries included, within ``config.shutdown_timeout``, accounts for the
+    rest, and closes the connections last. Leaving it by cancellation or by
+    KeyboardInterrupt waits for nothing: every outcome resolves, no task is left. It is
+    entered and left in one task; its methods may be called from any task of that loop.
+
+    One producer writes to any number of streams of its account and region. They share
+    connections and memory, and none waits for another: not for one that is denied,
+    throttled or hangs.
 
     .. code-block:: python
 
@@ -84,9 +90,8 @@ class Producer:
             raise ClosedError("a producer is entered once; make a new one")
         origin.install_filter()
         self._task = ProducerTask(self.config, self._client, self._intake, self._reporter)
-        self._task.turned = self._let_in
-        self._line = anyio.Lock()
-        self._room = anyio.Event()
+        self._room = Room(self.config, self._task)
+        self._task.turned = self._room.let_in
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._task.run)
@@ -102,18 +107,36 @@ class Producer:
         """Take nothing more, deliver what is pending, account for the rest."""
         if self._ended or self._task is None:
             return
-        self._open = False
-        self._let_in()
-        self._task.close_intake()
         try:
             if exc_type is None or issubclass(exc_type, Exception):
-                await self.flush(self.shutdown_timeout)
+                await self.aclose()
         finally:
             self._ended = True
             try:
+                self._stop_taking(self._task)
                 self._task.abandon(self.shutdown_timeout)
             finally:
                 await self._end(self._task)
+
+    async def aclose(self) -> None:
+        """Take nothing more, deliver what is pending, account for the rest.
+
+        What leaving does by itself; to be called where that is too late, from any task of
+        the loop. Connections stay open until the producer is left. When this is cancelled
+        what is still pending is given up. Idempotent.
+        """
+        if self._ended or self._task is None:
+            return
+        try:
+            self._stop_taking(self._task)
+            await self.flush(self.shutdown_timeout)
+        finally:
+            self._task.abandon(self.shutdown_timeout)
+
+    def _stop_taking(self, task: ProducerTask) -> None:
+        self._open = False
+        self._room.let_in()
+        task.close_intake()
 
     async def _end(self, task: ProducerTask) -> None:
         task.stop()
@@ -138,39 +161,40 @@ class Producer:
     ) -> Outcome:
         """Accept a user record and return what its result can be awaited on.
 
-        Waits while ``max_pending_bytes`` are pending, and then in line; yields to the
-        event loop whenever the producer's task is due. Without a partition key the record
-        goes to whichever shard has room. A cancelled call has accepted nothing.
+        Waits while ``max_pending_bytes`` or ``max_pending_events`` are pending, and then in
+        line; yields to the event loop whenever the producer's task is due. Without a
+        partition key the record goes to whichever shard has room. A cancelled call has
+        accepted nothing.
 
         :param data: what to send, in bytes; may be empty.
         :param partition_key: 1 to 256 characters; None for whichever shard has room.
         :param explicit_hash_key: 0 to 2**128 - 1, overrides the partition key's hash.
-        :param stream_name: another stream than the configured one.
-        :raises TypeError: if ``data`` or a key is of the wrong type.
-        :raises InvalidRecordError: if Kinesis can never take it; nothing has changed.
+        :param stream_name: another stream than the configured one, in the same account
+            and region.
+        :raises TypeError: if something is of the wrong type.
+        :raises InvalidRecordError: if Kinesis can never take it, or if it is several lines
+            where ``framing`` is ``lines``; nothing has changed.
         :raises ClosedError: if the producer is not open or closes while this waits.
         """
         task = self._opened()
+        name = self._name_of(stream_name)
         hash_key = check_record(
-            data, partition_key, explicit_hash_key, self.record_max_bytes(stream_name)
+            data, partition_key, explicit_hash_key, self.record_max_bytes(name), self.config.framing
         )
+        data = bytes(data)
         if anyio.current_time() >= task.looks_at:
             await anyio.lowlevel.checkpoint()
-        if self._line.locked() or not self._has_room(len(data)):
-            # Only the first in line looks at the room, so waking it costs the same however
-            # many wait. Nothing below is a checkpoint once there is room.
-            async with self._line:
-                while self._open and not self._has_room(len(data)):
-                    await self._room.wait()
+        # Nothing below is a checkpoint once there is room.
+        if not self._room.is_free(name, len(data)):
+            await self._room.wait_free(name, len(data), lambda: self._open)
         task = self._opened()
         outcome = Outcome()
         now = anyio.current_time()
-        record = new_record(bytes(data), partition_key, hash_key, now, outcome)
-        task.add(record, outcome, stream_name, now)
+        task.add(new_record(data, partition_key, hash_key, now, outcome), outcome, name, now)
         return outcome
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - its end is a result, not an exception
-        """Send everything accepted before now without lingering.
+        """Send everything accepted before now without lingering, to every stream.
 
         :param timeout: seconds to wait at most; None waits as long as it takes.
         :returns: whether all of it was delivered or accounted for in time. Without a
@@ -195,7 +219,7 @@ class Producer:
         """Return the largest record (data and partition key) a stream takes, in bytes."""
         known = None
         if self._task is not None:
-            known = self._task.record_max_bytes(stream_name or self.config.stream_name)
+            known = self._task.record_max_bytes(self._name_of(stream_name))
         return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
 
     @property
@@ -203,28 +227,25 @@ class Producer:
         """The last failure of a call to Kinesis, in words."""
         return self._task.last_error if self._task else None
 
-    def statistics(self) -> Statistics:
-        """Return the account over all streams. Call it in the producer's loop."""
-        return self._task.statistics() if self._task else Statistics()
+    def statistics(self, stream_name: str | None = None) -> Statistics:
+        """Return the account of one stream, or over all of them.
 
-    # -- bounds ----------------------------------------------------------------
+        Call it in the producer's loop. Of streams that were not used for long, the account
+        of the 1,000 used last is kept one by one; the sum is always complete.
+        """
+        return self._task.statistics(stream_name) if self._task else Statistics()
 
     def _opened(self) -> ProducerTask:
         if self._task is None or not self._open:
             raise ClosedError(f"the producer of {self.config.stream_name!r} is not open")
         return self._task
 
-    def _has_room(self, data_bytes: int) -> bool:
-        held = self._task.held_bytes if self._task else 0
-        size = data_bytes + EVENT_OVERHEAD_BYTES
-        # One record is always let in, so that none larger than the bound waits for ever.
-        return held == 0 or held + size <= self.config.max_pending_bytes
-
-    def _let_in(self) -> None:
-        """Wake the first in line; it looks whether there is room."""
-        if self._line.locked():
-            room, self._room = self._room, anyio.Event()
-            room.set()
+    def _name_of(self, stream_name: str | None) -> str:
+        if stream_name is None:
+            return self.config.stream_name
+        if self._task is None or self._task.streams.get(stream_name) is None:
+            check_stream_name(stream_name)
+        return stream_name
 
 
 def _nobody() -> None:

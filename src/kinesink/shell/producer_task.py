@@ -23,28 +23,30 @@ from kinesink.core.effects import (
     SendRequest,
 )
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.records import DropReason, Failure
+from kinesink.core.records import DropReason, UserRecord
 from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
-from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
+from kinesink.shell.caller import Caller
 from kinesink.shell.reporter import events_in_words, not_delivered
-from kinesink.shell.stream import Stream, ends_only
+from kinesink.shell.stream import ends_only
+from kinesink.shell.streams import Streams
 from kinesink.shell.wakeup import WakeUp
 from kinesink.statistics import combine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
-    from kinesink.core.records import Content, UserRecord
+    from kinesink.core.records import Content, Ticket
+    from kinesink.shell.caller import Call
     from kinesink.shell.flush import Flush
     from kinesink.shell.intake import Intake, Item
     from kinesink.shell.kinesis import KinesisClient
-    from kinesink.shell.outcome import Outcome
     from kinesink.shell.reporter import Reporter
+    from kinesink.shell.stream import Stream
     from kinesink.statistics import Statistics
 
 Result = TypeVar("Result")
@@ -57,8 +59,11 @@ _NAP_PER_LINGER: Final = 0.2
 #: Seconds the loop rests after an error of its own, so that it cannot spin.
 _REST_AFTER_ERROR: Final = 0.1
 
-#: The code of failures that are kinesink's own.
+#: The kind of trouble that is kinesink's own.
 _INTERNAL: Final = "InternalError"
+
+#: Seconds between two looks for streams that nobody uses any more.
+_TIDY_INTERVAL: Final = 60.0
 
 
 class ProducerTask:
@@ -69,10 +74,12 @@ class ProducerTask:
     ) -> None:
         """Bind to the running event loop; :meth:`run` must follow."""
         self._config = config
-        self._client = client
         self._intake = intake
         self._reporter = reporter
-        self._streams: dict[str, Stream] = {}
+        self._caller = Caller(config, client, self._report_own)
+        #: The streams in use, by name.
+        self.streams = Streams(config)
+        self._tidy_at = -math.inf
         self._flushes: list[Flush] = []
         self._nap = min(_LONGEST_NAP, config.linger * _NAP_PER_LINGER)
         #: What previous producers over the same intake have settled.
@@ -88,7 +95,8 @@ class ProducerTask:
         self.turned: Callable[[], None] = _do_nothing
         #: When the task will look again by itself; infinite when it must be woken.
         self.looks_at = -math.inf
-        #: Data and overhead of what is pending, in bytes.
+        #: What is pending: events, and their data and overhead in bytes.
+        self.held_events = 0
         self.held_bytes = 0
         intake.wake = self._wake
 
@@ -108,14 +116,15 @@ class ProducerTask:
         """End the task and every call under way."""
         self._life.cancel()
 
-    def add(
-        self, record: UserRecord, outcome: Outcome, stream_name: str | None, now: float
-    ) -> None:
-        """Take a user record in; ``outcome``, its ticket, will be resolved."""
-        stream = self._stream(stream_name, now)
-        self.held_bytes += len(record.data) + EVENT_OVERHEAD_BYTES
+    def add(self, record: UserRecord, ticket: Ticket, stream_name: str, now: float) -> None:
+        """Take a user record in; its ticket will be resolved."""
+        stream = self.streams.use(stream_name, now)
+        held_bytes = stream.held_bytes
+        stream.hold(record)
+        self.held_bytes += stream.held_bytes - held_bytes
+        self.held_events += 1
         self._added = True
-        stream.expect(record, outcome)
+        stream.expect(record, ticket)
         self._add(stream, [record], now)
         if not self._attentive:
             self.looks_at = now
@@ -123,30 +132,31 @@ class ProducerTask:
 
     def close_intake(self) -> None:
         """Take in what is there, and nothing that comes later: that is the next task's."""
-        self._take_in(anyio.current_time())
-        self._takes_in = False
+        if self._takes_in:
+            self._take_in(anyio.current_time())
+            self._takes_in = False
 
     def begin_flush(self, flush: Flush) -> None:
         """Let nothing linger that was taken in; ``flush.done`` is called when it has ended."""
-        for stream in self._streams.values():
+        for stream in self.streams:
             flush.cover(stream)
         self._flushes.append(flush)
         self._wake.set()
 
     def record_max_bytes(self, stream_name: str) -> int | None:
         """Return the largest record of a stream, in bytes; None while it was not used."""
-        stream = self._streams.get(stream_name)
+        stream = self.streams.get(stream_name)
         return stream.pipeline.record_max_bytes if stream else None
 
     @property
     def last_error(self) -> str | None:
         """The last failure of a call to Kinesis, in words. Safe from any thread."""
-        errors = [stream.pipeline.last_error for stream in list(self._streams.values())]
+        errors = [stream.pipeline.last_error for stream in list(self.streams)]
         return next((error for error in errors if error), None)
 
-    def statistics(self) -> Statistics:
-        """Return the account over all streams."""
-        return total(ledger for stream in self._streams.values() for ledger in stream.ledgers)
+    def statistics(self, stream_name: str | None) -> Statistics:
+        """Return the account of a stream, or of all of them."""
+        return self.streams.statistics(stream_name)
 
     def abandon(self, timeout: float) -> None:
         """Give up all that is pending, and say how much that is.
@@ -154,17 +164,15 @@ class ProducerTask:
         :param timeout: seconds that it has been waited for.
         """
         now = anyio.current_time()
-        lost, lost_bytes = 0, 0
-        for stream in self._streams.values():
-            ledger = stream.pipeline.ledger
-            lost, lost_bytes = lost + ledger.pending, lost_bytes + ledger.pending_bytes
+        for stream in self.streams:
+            ledger, last_error = stream.pipeline.ledger, stream.pipeline.last_error
+            lost, lost_bytes = ledger.pending, ledger.pending_bytes
             self._abandon(stream, timeout, now)
+            if lost:
+                text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
+                self._reporter.report("shutdown", text, now, about=stream.name)
         self._settle()
         self._finish_flushes()
-        if lost:
-            name = self._config.stream_name
-            text = not_delivered(lost, lost_bytes, name, timeout, self.last_error)
-            self._reporter.report("shutdown", text, now)
 
     def _abandon(self, stream: Stream, timeout: float, now: float) -> None:
         error = f"not delivered within {timeout:g} s of closing"
@@ -186,7 +194,7 @@ class ProducerTask:
         try:
             self.looks_at = self._turn()
         except Exception as error:  # noqa: BLE001 - the task must survive whatever it is
-            self._report_own(error)
+            self._report_own(self._config.stream_name, error)
             self.looks_at = anyio.current_time() + _REST_AFTER_ERROR
         return self.looks_at
 
@@ -197,9 +205,8 @@ class ProducerTask:
         self._added = False
         while self._completions:
             self._completions.popleft()()
-        deadline = min(
-            (self._advance(stream, now) for stream in self._streams.values()), default=math.inf
-        )
+        self._tidy(now)
+        deadline = min((self._advance(stream, now) for stream in self.streams), default=math.inf)
         self._settle()
         self._finish_flushes()
         self.turned()
@@ -218,7 +225,8 @@ class ProducerTask:
         commands = self._intake.take_commands()
         items, refused = self._intake.take()
         if items or refused:
-            self._take_events(self._stream(None, now), items, refused, now)
+            stream = self.streams.use(self._config.stream_name, now)
+            self._take_events(stream, items, refused, now)
         self._settle()
         for command in commands:
             command(self)
@@ -228,6 +236,9 @@ class ProducerTask:
         self, stream: Stream, items: list[Item], refused: list[DropReason], now: float
     ) -> None:
         contents, errors = contents_of(items, now)
+        for content in contents:
+            if isinstance(content, UserRecord) and content.ticket is not None:
+                stream.expect(content, content.ticket)
         self._add(stream, contents, now)
         reasons = Counter(refused)
         reasons[DropReason.INVALID] += len(errors)
@@ -242,11 +253,16 @@ class ProducerTask:
 
     def _advance(self, stream: Stream, now: float) -> float:
         """Do what one stream asks for; return when it asks again."""
+        if now < stream.due_at:
+            return stream.due_at
         effects = self._guarded(stream, partial(Pipeline.effects, now=now), now)
         for effect in effects or ():
             self._perform(stream, effect, now)
         deadline = self._guarded(stream, partial(Pipeline.deadline, now=now), now)
-        return now + _REST_AFTER_ERROR if effects is None or deadline is None else deadline
+        if effects is None or deadline is None:
+            deadline = now + _REST_AFTER_ERROR
+        stream.due_at = deadline
+        return deadline
 
     def _add(self, stream: Stream, contents: list[Content], now: float) -> None:
         def add(pipeline: Pipeline) -> None:
@@ -264,10 +280,11 @@ class ProducerTask:
         self, stream: Stream, verb: Callable[[Pipeline], Result], now: float
     ) -> Result | None:
         """Have the pipeline do something; if it fails at that go on with another."""
+        stream.touch()
         try:
             return verb(stream.pipeline)
         except Exception as error:  # noqa: BLE001 - the task must survive any stage
-            self._report_own(error)
+            self._report_own(stream.name, error)
             self._restart(stream, error, now)
             return None
 
@@ -286,27 +303,33 @@ class ProducerTask:
 
     def _settle(self) -> None:
         """Publish the account for other threads, and what is held."""
-        streams = list(self._streams.values())
-        ledgers = [ledger for stream in streams for ledger in stream.frozen_ledgers()]
-        self.held_bytes = sum(
-            ledger.pending_bytes + EVENT_OVERHEAD_BYTES * ledger.pending for ledger in ledgers
-        )
-        self._intake.settle(partial(_account, self._past, ledgers), self.held_bytes)
+        ledgers: list[Ledger] = []
+        self.held_bytes = self.held_events = 0
+        for stream in self.streams:
+            stream.settle()
+            ledgers += stream.frozen_ledgers
+            self.held_bytes += stream.held_bytes
+            self.held_events += stream.held_events
+        account = partial(_account, self._past, self.streams.past, ledgers)
+        self._intake.settle(account, self.held_bytes, self.held_events)
+
+    def _tidy(self, now: float) -> None:
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_INTERVAL
+            self.streams.let_go(now)
 
     def _perform(self, stream: Stream, effect: Effect, now: float) -> None:
         match effect:
-            case SendRequest():
-                self._calls.start_soon(self._send, stream, stream.pipeline, effect)
-            case ListShards():
-                self._calls.start_soon(self._list_shards, stream, stream.pipeline)
-            case DescribeStream():
-                self._calls.start_soon(self._describe_stream, stream, stream.pipeline)
+            case SendRequest() | ListShards() | DescribeStream():
+                stream.calls += 1
+                self._calls.start_soon(self._call, stream, stream.pipeline, effect)
             case Delivered():
                 stream.resolve(effect.record, effect.result)
             case Dropped():
                 self._dropped(stream, effect, now)
             case _:
-                self._reporter.report(effect.kind, effect.text, now)
+                about = f"{stream.name} {effect.operation}"
+                self._reporter.report(effect.kind, effect.text, now, about=about)
 
     def _dropped(self, stream: Stream, drop: Dropped, now: float) -> None:
         if drop.result is None:
@@ -319,7 +342,7 @@ class ProducerTask:
         self, stream: Stream, reason: DropReason, events: int, error: str, now: float
     ) -> None:
         text = f"stream {stream.name!r}: {events_in_words(events)} dropped, {error}"
-        self._reporter.report(f"dropped:{reason.value}", text, now)
+        self._reporter.report(f"dropped:{reason.value}", text, now, about=stream.name)
 
     def _finish_flushes(self) -> None:
         flushes, self._flushes = self._flushes, []
@@ -331,65 +354,26 @@ class ProducerTask:
 
     # -- calls to Kinesis ------------------------------------------------------
 
-    async def _send(self, stream: Stream, pipeline: Pipeline, effect: SendRequest) -> None:
-        request = effect.request
-        put = self._client.put_records
-        outcome = await self._outcome_of(
-            partial(put, stream.name, request.wire, timeout=effect.timeout)
-        )
-        now = anyio.current_time()
-        done = partial(Pipeline.request_done, request=request, outcome=outcome, now=now)
-        self._complete(stream, pipeline, done)
-
-    async def _list_shards(self, stream: Stream, pipeline: Pipeline) -> None:
-        timeout = self._config.request_timeout
-        call = partial(self._client.list_shards, stream.name, timeout=timeout)
-        listing = await self._outcome_of(call)
-        now = anyio.current_time()
-        self._complete(stream, pipeline, partial(Pipeline.shards_listed, listing=listing, now=now))
-
-    async def _describe_stream(self, stream: Stream, pipeline: Pipeline) -> None:
-        timeout = self._config.request_timeout
-        call = partial(self._client.describe_stream_summary, stream.name, timeout=timeout)
-        summary = await self._outcome_of(call)
-        now = anyio.current_time()
-        done = partial(Pipeline.stream_described, summary=summary, now=now)
-        self._complete(stream, pipeline, done)
-
-    async def _outcome_of(self, call: Callable[[], Awaitable[Result]]) -> Result | Failure:
-        """Await a call; a question whose answer never came would never be asked again."""
-        try:
-            return await call()
-        except Exception as error:  # noqa: BLE001 - see above
-            return self._report_own(error)
-
-    def _complete(
-        self, stream: Stream, pipeline: Pipeline, done: Callable[[Pipeline], None]
-    ) -> None:
-        self._completions.append(partial(self._take_outcome, stream, pipeline, done))
+    async def _call(self, stream: Stream, pipeline: Pipeline, call: Call) -> None:
+        outcome = await self._caller.make(stream.name, call)
+        self._completions.append(partial(self._take_outcome, stream, pipeline, outcome))
         self._wake.set()
 
     def _take_outcome(
-        self, stream: Stream, pipeline: Pipeline, done: Callable[[Pipeline], None]
+        self, stream: Stream, pipeline: Pipeline, outcome: Callable[[Pipeline], None]
     ) -> None:
+        stream.calls -= 1
+        # The outcome of a pipeline that has failed since says nothing to its successor.
         if stream.pipeline is pipeline:
-            self._guarded(stream, done, anyio.current_time())
+            self._guarded(stream, outcome, anyio.current_time())
 
-    def _report_own(self, error: Exception) -> Failure:
-        text = f"stream {self._config.stream_name!r}: an error of kinesink's own, {error!r}"
-        self._reporter.report(_INTERNAL, text, anyio.current_time())
-        return Failure(_INTERNAL, repr(error))
-
-    def _stream(self, name: str | None, now: float) -> Stream:
-        name = name or self._config.stream_name
-        stream = self._streams.get(name)
-        if stream is None:
-            stream = self._streams[name] = Stream(self._config, name, now)
-        return stream
+    def _report_own(self, stream_name: str, error: Exception) -> None:
+        text = f"stream {stream_name!r}: an error of kinesink's own, {error!r}"
+        self._reporter.report(_INTERNAL, text, anyio.current_time(), about=stream_name)
 
 
-def _account(past: Statistics, ledgers: list[Ledger]) -> Statistics:
-    return combine(past, total(ledgers))
+def _account(before: Statistics, past: Statistics, ledgers: list[Ledger]) -> Statistics:
+    return combine(before, past, total(ledgers))
 
 
 def _do_nothing() -> None:

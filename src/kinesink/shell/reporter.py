@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections import deque
-from contextvars import copy_context
-from threading import Thread
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinesink.shell import origin
+from kinesink.shell.courier import Courier
 
 if TYPE_CHECKING:
     from kinesink.config import OnError
@@ -24,11 +22,12 @@ if TYPE_CHECKING:
 #: Seconds in which a kind of trouble is told at most once.
 REPORT_INTERVAL: Final = 60.0
 
-#: Seconds between two looks at whether everything has been told.
-_LOOK_AGAIN: Final = 0.005
-
 #: Reports kept while a callback is busy; the newest are kept.
 _MOST_WAITING: Final = 100
+
+#: Kinds remembered with the time they were told; beyond it those are forgotten that may be
+#: told again anyway.
+_MOST_REMEMBERED: Final = 1000
 
 
 class Reporter:
@@ -36,79 +35,51 @@ class Reporter:
 
     def __init__(self, on_error: OnError | None) -> None:
         self._on_error = on_error or _write
-        self._told_at: dict[str, float] = {}
-        self._unheard: dict[str, int] = {}
+        #: When each kind was told last, by kind and what it was about.
+        self._told_at: dict[tuple[str, str], float] = {}
+        self._unheard: dict[tuple[str, str], int] = {}
         self._callback_failed = False
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
-        # One token: who pops it starts the thread.
-        self._may_start = deque([True])
+        self._courier = Courier("kinesink on_error", _MOST_WAITING)
 
-    def report(self, kind: str, text: str, now: float) -> None:
+    def report(self, kind: str, text: str, now: float, *, about: str = "") -> None:
         """Tell ``text``, unless this kind was told less than a minute ago.
 
         :param now: seconds on a monotonic clock.
+        :param about: what it is about, such as a stream; the same kind of trouble elsewhere
+            is told by itself.
         """
-        told_at = self._told_at.get(kind)
+        key = kind, about
+        told_at = self._told_at.get(key)
         if told_at is not None and now - told_at < REPORT_INTERVAL:
-            self._unheard[kind] = self._unheard.get(kind, 0) + 1
+            self._unheard[key] = self._unheard.get(key, 0) + 1
             return
-        self._told_at[kind] = now
-        unheard = self._unheard.pop(kind, 0)
+        if len(self._told_at) >= _MOST_REMEMBERED:
+            self._forget(now)
+        self._told_at[key] = now
+        unheard = self._unheard.pop(key, 0)
         self.say(kind, f"{text} (and {unheard} times since it was last told)" if unheard else text)
+
+    def _forget(self, now: float) -> None:
+        told = self._told_at.items()
+        self._told_at = {key: at for key, at in told if now - at < REPORT_INTERVAL}
+        self._unheard = {key: n for key, n in self._unheard.items() if key in self._told_at}
 
     def say(self, kind: str, text: str) -> None:
         """Tell ``text`` now, whatever was told before."""
-        self._waiting.append((kind, text))
-        try:
-            self._may_start.pop()
-        except IndexError:
-            return
-        context = copy_context()
-
-        def call_back() -> None:
-            context.run(self._call_back)
-
-        if sys.is_finalizing():
-            # A thread would not run any more, and on Python 3.11 its start never return.
-            call_back()
-            return
-        try:
-            Thread(target=call_back, name="kinesink on_error", daemon=True).start()
-        except RuntimeError:
-            # No thread can be started any more: the interpreter is shutting down.
-            call_back()
+        self._courier.send(partial(self._call, kind, text))
 
     def wait_told(self, timeout: float) -> bool:
         """Wait until the callback has returned from every report; return whether it has."""
-        deadline = time.monotonic() + timeout
-        # Looking again and again takes no lock, which the producer would have to take too.
-        while not self.idle and time.monotonic() < deadline:
-            time.sleep(_LOOK_AGAIN)
-        return self.idle
+        return self._courier.wait_idle(timeout)
 
     @property
     def idle(self) -> bool:
         """Whether everything has been told."""
-        return bool(self._may_start) and not self._waiting
-
-    def _call_back(self) -> None:
-        # What the callback logs is kinesink's own: shipping it could go round for ever.
-        origin.OWN.set(True)
-        while True:
-            while self._waiting:
-                self._call(*self._waiting.popleft())
-            self._may_start.append(True)
-            # Whoever came since has found no token, or has taken it.
-            if not self._waiting or not self._take_token():
-                return
-
-    def _take_token(self) -> bool:
-        try:
-            return self._may_start.pop()
-        except IndexError:
-            return False
+        return self._courier.idle
 
     def _call(self, kind: str, text: str) -> None:
+        # What the callback logs is kinesink's own: shipping it could go round for ever.
+        origin.OWN.set(True)
         try:
             self._on_error(kind, text)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callback may raise anything

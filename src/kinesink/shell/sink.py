@@ -12,17 +12,22 @@ import time
 from typing import TYPE_CHECKING
 
 from kinesink.core import limits
+from kinesink.core.records import DropReason
 from kinesink.errors import ClosedError
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
-from kinesink.shell.intake import Intake, KeyedEvent
+from kinesink.shell.intake import KeyedEvent, new_intake
 from kinesink.shell.process_exit import process_exit
+from kinesink.shell.submission import failed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from kinesink.config import Config
+    from kinesink.core.records import RecordResult
     from kinesink.shell.background import ClientFactory
     from kinesink.statistics import Statistics
 
@@ -41,7 +46,7 @@ class Sink:
     def __init__(self, config: Config, *, make_client: ClientFactory | None = None) -> None:
         """Do nothing yet: no I/O, no thread."""
         self.config = config
-        self._intake = Intake(config.max_pending_bytes, wake=_never)
+        self._intake = new_intake(config, wake=_never)
         self._background = Background(config, self._intake, make_client)
         self._intake.wake = self._background.start
         self._closed = False
@@ -78,17 +83,55 @@ class Sink:
         :param data: what to send, in bytes; may be empty.
         :param partition_key: 1 to 256 characters; None for whichever shard has room.
         :param explicit_hash_key: 0 to 2**128 - 1, overrides the partition key's hash.
-        :returns: False if ``max_pending_bytes`` are pending; it then counts as dropped.
+        :returns: False if ``max_pending_bytes`` or ``max_pending_events`` are pending; it
+            then counts as dropped.
         :raises TypeError: if something is of the wrong type.
-        :raises InvalidRecordError: if a key or the size is out of bounds; nothing has
-            changed.
+        :raises InvalidRecordError: if a key or the size is out of bounds, or if it is
+            several lines where ``framing`` is ``lines``; nothing has changed.
         :raises ClosedError: after :meth:`close`.
         """
-        if self._closed:
-            msg = f"the sink of stream {self.config.stream_name!r} is closed"
-            raise ClosedError(msg)
-        hash_key = check_record(data, partition_key, explicit_hash_key, self.record_max_bytes)
+        hash_key = self._check(data, partition_key, explicit_hash_key)
         return self.emit(bytes(data), partition_key, hash_key)
+
+    def submit(
+        self,
+        data: bytes,
+        partition_key: str | None = None,
+        explicit_hash_key: int | str | None = None,
+    ) -> Future[RecordResult]:
+        """Take a user record, and return the future of its result; never wait.
+
+        The future never raises for what Kinesis says: its result tells, with every
+        attempt. It has one exactly once, at the latest when the thread ends; at once, as
+        a failure for :attr:`DropReason.QUEUE_FULL`, if ``max_pending_bytes`` or
+        ``max_pending_events`` are pending. Wait for it in any thread, with
+        ``asyncio.wrap_future`` in asyncio, and in trio with
+        ``trio.to_thread.run_sync(future.result)``.
+
+        Done-callbacks run one after the other in a thread that does nothing else: one that
+        hangs holds up later ones, those of ``asyncio.wrap_future`` among them, but no
+        delivery and no result. Nothing can be called back once it was handed over, so
+        ``future.cancel()`` returns False. In a forked child the futures of records that
+        the parent has pending raise :class:`ClosedError`.
+
+        :param data: what to send, in bytes; may be empty.
+        :param partition_key: 1 to 256 characters; None for whichever shard has room.
+        :param explicit_hash_key: 0 to 2**128 - 1, overrides the partition key's hash.
+        :raises TypeError, InvalidRecordError, ClosedError: as :meth:`put`.
+        """
+        hash_key = self._check(data, partition_key, explicit_hash_key)
+        data = bytes(data)
+        future = self._background.submissions.begin()
+        if not self._intake.put(KeyedEvent(data, partition_key, hash_key, future), len(data)):
+            future.resolve(failed(DropReason.QUEUE_FULL, "too much is pending already"))
+        return future
+
+    def _check(self, data: object, partition_key: object, explicit_hash_key: object) -> int | None:
+        if self._closed:
+            raise ClosedError(f"the sink of stream {self.config.stream_name!r} is closed")
+        return check_record(
+            data, partition_key, explicit_hash_key, self.record_max_bytes, self.config.framing
+        )
 
     def count_own(self) -> None:
         """Count a log record that the producer's own work caused and that is not shipped."""
@@ -162,6 +205,8 @@ class Sink:
         self._background.stop()
         if flushed and not origin.is_own():
             self._background.wait_ended(max(0.0, deadline - time.monotonic()))
+            # Who closes what it has submitted to expects its callbacks to have been called.
+            self._background.submissions.wait_called_back(max(0.0, deadline - time.monotonic()))
         return flushed
 
     def retire(self) -> None:

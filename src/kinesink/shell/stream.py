@@ -17,6 +17,7 @@ from kinesink.compression import compressor
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.records import DropReason, RecordResult
+from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
-    from kinesink.core.records import Content, UserRecord
-    from kinesink.shell.outcome import Outcome
+    from kinesink.core.records import Content, Ticket, UserRecord
 
 #: A pipeline that fails again within so many seconds of its start loses all it holds:
 #: what was moved from the last one may be what it fails at.
@@ -50,8 +50,19 @@ class Stream:
         compression = config.compression
         self._compressor = None if compression is None else compressor(compression)
         #: Who waits for which record under way.
-        self._outcomes: dict[Content, Outcome] = {}
+        self._tickets: dict[Content, Ticket] = {}
+        #: Calls under way, also those of a pipeline that has failed.
+        self.calls = 0
+        #: When a record came in last.
+        self.used_at = now
+        #: When the pipeline wants to be asked again; as long as it was not asked anything.
+        self.due_at = -math.inf
+        #: Events that are pending, and their data and overhead in bytes.
+        self.held_events = 0
+        self.held_bytes = 0
         self.pipeline = self._new_pipeline(now)
+        self._changed = True
+        self.settle()
 
     def _new_pipeline(self, now: float) -> Pipeline:
         return Pipeline(
@@ -63,26 +74,49 @@ class Stream:
             compressor=self._compressor,
         )
 
-    def expect(self, record: UserRecord, outcome: Outcome) -> None:
+    def expect(self, record: UserRecord, ticket: Ticket) -> None:
         """Remember that somebody waits for a record."""
-        self._outcomes[record] = outcome
+        self._tickets[record] = ticket
 
     def resolve(self, record: Content, result: RecordResult) -> None:
         """Tell who waits for a record."""
-        self._outcomes.pop(record).resolve(result)
+        self._tickets.pop(record).resolve(result)
+
+    def touch(self) -> None:
+        """Take note that something changes: the pipeline is due, the account out of date."""
+        self.due_at = -math.inf
+        self._changed = True
+
+    def hold(self, record: UserRecord) -> None:
+        """Count a record that came in since the account was settled."""
+        self.held_events += 1
+        self.held_bytes += len(record.data) + EVENT_OVERHEAD_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is pending and no call under way."""
+        return not self.calls and not self.pipeline.ledger.pending
 
     @property
     def ledgers(self) -> list[Ledger]:
         """The account: of the pipeline, and of those that failed."""
         return [*self._failed, self.pipeline.ledger]
 
-    def frozen_ledgers(self) -> list[Ledger]:
-        """Return the account as it is now, for other threads to read."""
-        return [_frozen(ledger) for ledger in self.ledgers]
+    def settle(self) -> None:
+        """Keep the account as it is now, for other threads to read."""
+        if not self._changed:
+            return
+        self._changed = False
+        #: The account, which nobody changes any more.
+        self.frozen_ledgers = [_frozen(ledger) for ledger in self.ledgers]
+        self.held_events = sum(ledger.pending for ledger in self.frozen_ledgers)
+        pending_bytes = sum(ledger.pending_bytes for ledger in self.frozen_ledgers)
+        self.held_bytes = pending_bytes + EVENT_OVERHEAD_BYTES * self.held_events
 
     def restart(self, error: Exception, now: float) -> Restart:
         """Go on with a new pipeline after the old one raised ``error``."""
         old, self.pipeline = self.pipeline, self._new_pipeline(now)
+        self.touch()
         effects = _given_up_by(old, now)
         moved = [content for effect in effects if _is_move(effect) for content in effect.contents]
         lost = 0
@@ -94,7 +128,7 @@ class Stream:
         self._failed.append(old.ledger)
         ends = [effect for effect in ends_only(effects) if not _is_move(effect)]
         going_on = {*moved, *(content for effect in ends for content in _told_of(effect))}
-        for record in self._outcomes.keys() - going_on:
+        for record in self._tickets.keys() - going_on:
             self.resolve(record, _our_fault(error))
         return Restart(lost, moved, ends)
 
