@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kinesink.core.entry import Entry
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Answered, Chunk, DropReason, EntryResult, Failure
+from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.testing.streams import AUTO
 from tests.core.world import (
     DENIED,
@@ -25,6 +27,7 @@ from tests.core.world import (
 
 if TYPE_CHECKING:
     from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.records import PutRecordsEntry
 
 EXPIRED = Failure("ExpiredTokenException", "The security token included in the request is expired")
 CLOCK = Failure("InvalidSignatureException", "Signature expired: 20180920T174101Z is now earlier")
@@ -208,6 +211,51 @@ def test_F5_when_nothing_ever_worked_the_record_is_not_to_blame() -> None:
     world.always = world.write
     world.run(200)
     world.check(delivered=100)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_F9_a_record_that_cannot_be_encoded_is_given_up_alone(
+    monkeypatch: pytest.MonkeyPatch, *, together: bool
+) -> None:
+    """An error of kinesink's own costs the record it fails at, not its company."""
+    encode = Entry.encode
+
+    def fragile(entry: Entry, turn: int) -> PutRecordsEntry:
+        if b"poison" in entry.data():
+            raise ZeroDivisionError
+        return encode(entry, turn)
+
+    monkeypatch.setattr(Entry, "encode", fragile)
+    world = ready(PipelineOptions(framing="kpl" if together else "none"))
+    poison = world.keyed(b"poison", waited=True)
+    for i in range(9):
+        world.keyed(b"%d" % i)
+    world.keyless(b"x", b"poison", b"y")
+    world.run()
+    assert world.lost(DropReason.INTERNAL) == 2
+    assert "ZeroDivisionError" in (result_of(poison).error or "")
+    assert "ZeroDivisionError" in world.reports[0].text
+    assert sorted(world.consumed) == [*[b"%d" % i for i in range(9)], b"x", b"y"]
+    world.check(delivered=11)
+
+
+@pytest.mark.parametrize("position", [0, 7])
+def test_F9_an_error_of_our_own_in_a_call_is_searched_like_a_bad_entry(position: int) -> None:
+    """Even if nothing ever worked: then the service has not been asked."""
+    world = ready()
+
+    def fragile(request: PutRecordsRequest) -> Answered | Failure:
+        if any(slot.data == b"poison" for slot in request.wire):
+            return Failure(OWN_ERROR, "ZeroDivisionError()")
+        return world.write(request)
+
+    world.always = fragile
+    for i in range(8):
+        world.keyed(b"poison" if i == position else b"%d" % i)
+    world.run()
+    assert world.lost(DropReason.INTERNAL) == 1
+    assert world.reports == []
+    world.check(delivered=7)
 
 
 def test_F6_permanent_error_fails_at_once_what_somebody_waits_for() -> None:

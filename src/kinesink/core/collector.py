@@ -97,6 +97,7 @@ class Collector:
         """
         self._options = options
         self._turn = int(jitter * _MANY_TURNS)
+        self._failed: list[tuple[Entry, Exception]] = []
 
     def form(self, limiter: RateLimiter, now: float) -> PutRecordsRequest | None:
         """Return the next request, or None when no entry may go now."""
@@ -105,11 +106,22 @@ class Collector:
         self._take_keyless(limiter, draft, now)
         if not draft.entries:
             return None
-        wire = []
+        entries, wire = [], []
         for entry in draft.entries:
             self._turn += 1
-            wire.append(entry.encode(self._turn))
-        return PutRecordsRequest(draft.entries, wire)
+            try:
+                slot = entry.encode(self._turn)
+            except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours go on
+                self._failed.append((entry, error))
+            else:
+                entries.append(entry)
+                wire.append(slot)
+        return PutRecordsRequest(entries, wire) if wire else None
+
+    def take_failed(self) -> list[tuple[Entry, Exception]]:
+        """Return the entries that an error of our own kept from being encoded, and forget them."""
+        failed, self._failed = self._failed, []
+        return failed
 
     def _take_keyed(self, limiter: RateLimiter, draft: _Draft, now: float) -> None:
         looked_at: list[tuple[ShardPace, float]] = []

@@ -16,7 +16,7 @@ from kinesink.core.effects import DescribeStream, ListShards, SendRequest
 from kinesink.core.failed_calls import FailedCalls
 from kinesink.core.records import Answered, DropReason, Failure, ShardId
 from kinesink.core.reports import Reports, in_words
-from kinesink.core.retry_policy import ENTRY_BACKOFF, WRONG_RECORD_COUNT, Kind
+from kinesink.core.retry_policy import ENTRY_BACKOFF, OWN_ERROR, WRONG_RECORD_COUNT, Kind
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
@@ -182,7 +182,7 @@ class Pipeline:
             self._effects.append(DescribeStream())
         while (entry := self._waiting.next_due(now)) is not None:
             self._stock.queue_again(entry, now)
-        while self._advance(now) and self._router.held:
+        while self._advance(now):
             pass
         if sweeps:
             self._stock.look_for_oldest()
@@ -207,7 +207,7 @@ class Pipeline:
     # -- sending ---------------------------------------------------------------
 
     def _advance(self, now: float) -> bool:
-        """Move events as far as they may go; return whether any was sent."""
+        """Move events as far as they may go; return whether some may now go further."""
         room = None
         if now >= self._calls.blocked_until:
             room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
@@ -222,7 +222,11 @@ class Pipeline:
                 break
             self._send(request, now)
             sent = True
-        return sent
+        failed = self._collector.take_failed()
+        for entry, error in failed:
+            self._reports.tell(OWN_ERROR, f"an error of kinesink's own, {error!r}")
+            self._stock.reject(entry, entry, DropReason.INTERNAL, repr(error), now)
+        return bool(failed or (sent and self._router.held))
 
     def _send(self, request: PutRecordsRequest, now: float) -> None:
         self.ledger.requests += 1

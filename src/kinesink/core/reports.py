@@ -35,10 +35,10 @@ class Reports:
         parts = (f"{operation}: {self.last_error}", advice(failure.code), consequence)
         self.tell(failure.code, "; ".join(part for part in parts if part), operation)
 
-    def tell(self, kind: str, text: str, operation: Operation) -> None:
-        """Tell something about the stream."""
+    def tell(self, kind: str, text: str, operation: Operation | None = None) -> None:
+        """Tell something about the stream, or about one operation on it."""
         text = f"stream {self._stream_name!r}: {text}"
-        self._effects.append(Report(kind, text, operation))
+        self._effects.append(Report(kind, text, operation or ""))
 
 
 def in_words(failure: Failure | EntryResult) -> str:
