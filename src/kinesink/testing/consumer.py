@@ -12,7 +12,7 @@ from kinesink.core.aggregated_record import MalformedAggregateError, decode
 from kinesink.core.hash_key import hash_key_of
 from kinesink.testing.streams import Shard, StoredRecord
 
-__all__ = ["ConsumedRecord", "read_like_kcl"]
+__all__ = ["ConsumedRecord", "read_like_kcl", "received_by_kcl"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_like_kcl(shards: Iterable[Shard]) -> tuple[list[ConsumedRecord], list[S
     dropped: list[StoredRecord] = []
     for shard in shards:
         for record in shard.records:
-            found = _taken_apart(shard, record)
+            found = received_by_kcl(shard, record)
             if found is None:
                 dropped.append(record)
             else:
@@ -47,8 +47,8 @@ def read_like_kcl(shards: Iterable[Shard]) -> tuple[list[ConsumedRecord], list[S
     return consumed, dropped
 
 
-def _taken_apart(shard: Shard, record: StoredRecord) -> list[ConsumedRecord] | None:
-    """Return what is in one record, None if the whole of it is dropped, as is a broken one."""
+def received_by_kcl(shard: Shard, record: StoredRecord) -> list[ConsumedRecord] | None:
+    """Return what a consumer gets of one record; None if it drops all of it, as a broken one."""
     try:
         sub_records = decode(record.data)
     except MalformedAggregateError:
