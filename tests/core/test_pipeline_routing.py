@@ -14,7 +14,13 @@ from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Answered, DropReason, Failure, StreamSummary, UserRecord
-from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
+from kinesink.testing.streams import (
+    AUTO,
+    USER_PARTITION_KEY,
+    SequenceNumbers,
+    Stream,
+    equal_ranges,
+)
 from tests.core.world import (
     DENIED,
     FAULT,
@@ -612,3 +618,49 @@ def test_a_reshard_takes_apart_only_what_it_concerns() -> None:
     assert len(sent) == 4
     assert len(set(sent) & set(in_line)) == 3
     world.check(delivered=7)
+
+
+GONE = Failure("ResourceNotFoundException", "Stream s under account 0 not found.")
+
+
+def replace_stream(world: World, shards: int) -> None:
+    """Delete the stream and create another one under its name; shard ids begin anew."""
+    world.stream = Stream("s", "arn", "0", 0, 0.0, SequenceNumbers())
+    world.stream.add_shards(equal_ranges(shards), world.now)
+
+
+@pytest.mark.parametrize("told_by", ["PutRecords", "ListShards", "DescribeStreamSummary"])
+def test_a_stream_known_to_be_gone_judges_no_answer_of_its_successor(told_by: str) -> None:
+    """Its shards have the ids of the old ones, and other ranges."""
+    world = ready(shards=1)
+    replace_stream(world, 4)
+    world.answers_questions = False
+    if told_by == "PutRecords":
+        world.script.append(refuse(GONE))
+        world.keyless(b"first")
+        world.run(0.2)
+    elif told_by == "ListShards":
+        world.pipeline.shards_listed(GONE, world.now)
+    else:
+        world.pipeline.stream_described(GONE, world.now)
+    for i in range(20):
+        world.keyed(b"%d" % i, hash_key=i * (MAX_HASH_KEY // 20))
+    world.run(3)
+    assert world.stray == 0
+    world.check(delivered=len(world.copies))
+    assert len(world.written) == len(world.copies) >= 20
+
+
+def test_entries_for_a_shard_id_that_has_another_range_now_are_routed_anew() -> None:
+    """The id is the same, the shard is not."""
+    world = ready(shards=1, options=PipelineOptions(shard_rate_limit=OPEN_RATE))
+    world.script.append(refuse(Failure("LimitExceededException", "slow down")))
+    for i in range(20):
+        world.keyed(b"%d" % i, hash_key=i * (MAX_HASH_KEY // 20))
+    world.run(0.2)
+    replace_stream(world, 4)
+    world.pipeline.shards_listed(world.open_shards(), world.now)
+    world.run(3)
+    assert world.stray == 0
+    assert len(world.written) == 4
+    world.check(delivered=20)

@@ -79,7 +79,7 @@ class TestPrediction:
         assert not shard_map.known
         assert shard_map.predict(0) is None
         assert shard_map.range_of(shard_id(0)) is None
-        assert not shard_map.is_open(shard_id(0))
+        assert not shard_map.owns(shard_id(0), 0, 0)
 
     def test_r12_nothing_is_predicted_in_a_hole(self) -> None:
         """Before, between and behind the shards that were listed."""
@@ -142,8 +142,10 @@ class TestListings:
         assert gone == {shard_id(0): HashKeyRange(0, MAX_HASH_KEY)}
         assert shard_map.generation == 2
         assert shard_map.predict(HALF) == shard_id(2)
-        assert not shard_map.is_open(shard_id(0))
-        assert shard_map.is_open(shard_id(1))
+        assert not shard_map.owns(shard_id(0), 0, 0)
+        assert shard_map.owns(shard_id(1), 0, HALF - 1)
+        assert not shard_map.owns(shard_id(1), 0, HALF)
+        assert not shard_map.owns(shard_id(2), HALF - 1, HALF)
 
     def test_the_same_listing_changes_nothing(self) -> None:
         """Nothing is gone, and nothing has to be routed again."""
@@ -180,7 +182,7 @@ class TestListings:
         read(shard_map, equal_shards(1), 20.0)
         shard_map.purge(1e6)
 
-        assert shard_map.is_open(shard_id(0))
+        assert shard_map.owns(shard_id(0), 0, 0)
         assert shard_map.range_of(shard_id(0)) == HashKeyRange(0, MAX_HASH_KEY)
         assert shard_map.range_of(shard_id(1)) is None
 
@@ -242,6 +244,20 @@ class TestListings:
         assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
         read(shard_map, equal_shards(2), now)
         assert shard_map.whole
+
+    def test_what_is_forgotten_judges_nothing_any_more(self) -> None:
+        """A stream of the same name has shards of the same ids, with other ranges."""
+        shard_map = map_of(equal_shards(1))
+        read(shard_map, [shard(1, 0, HALF - 1), shard(2, HALF, MAX_HASH_KEY)], 10.0)
+        shard_map.forget(20.0)
+
+        assert not shard_map.known
+        assert not shard_map.whole
+        assert [shard_map.range_of(shard_id(i)) for i in range(3)] == [None, None, None]
+        assert shard_map.generation == 3
+        assert shard_map.deadline() == 20.0
+        shard_map.forget(21.0)
+        assert shard_map.generation == 3
 
     def test_r12_an_empty_first_listing_is_no_map(self) -> None:
         """And is asked for again with backoff."""

@@ -12,6 +12,7 @@ from kinesink.core.aggregated_record import decode
 from kinesink.core.entry import Entry
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
+from kinesink.core.lines import Lines
 from kinesink.core.records import EntryResult, ShardDescription
 from kinesink.core.shard_map import ShardMap
 from kinesink.core.stream_facts import Distribution
@@ -105,6 +106,16 @@ class TestPlacement:
         for shard_map in (ShardMap(), map_of(equal_shards(2))):
             for shard in (shard_id(0), NEVER_LISTED):
                 assert judged(alone(0, None), taken_by(shard), shard_map) == Verdict(Action.DELIVER)
+
+    def test_r3_lines_are_read_in_whatever_shard_they_landed(self) -> None:
+        """The child took all of them by the hash key of the first."""
+        lines = Entry(
+            [keyed(explicit_hash_key=0), keyed(explicit_hash_key=HALF)],
+            size=4,
+            predicted=NEVER_LISTED,
+            lines=Lines(),
+        )
+        assert judged(lines, taken_by(shard_id(0))) == Verdict(Action.DELIVER, wrong_shard=True)
 
     def test_r2_after_a_merge_the_child_holds_every_hash_key(self) -> None:
         """Delivered with one copy; the map is read again."""

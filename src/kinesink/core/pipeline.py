@@ -16,7 +16,13 @@ from kinesink.core.effects import DescribeStream, ListShards, SendRequest
 from kinesink.core.failed_calls import FailedCalls
 from kinesink.core.records import Answered, DropReason, Failure, ShardId
 from kinesink.core.reports import Reports, in_words
-from kinesink.core.retry_policy import ENTRY_BACKOFF, OWN_ERROR, WRONG_RECORD_COUNT, Kind
+from kinesink.core.retry_policy import (
+    ENTRY_BACKOFF,
+    OWN_ERROR,
+    STREAM_NOT_FOUND,
+    WRONG_RECORD_COUNT,
+    Kind,
+)
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
@@ -124,6 +130,7 @@ class Pipeline:
             )
         started, duration = request.sent_at + self._wall_offset, now - request.sent_at
         if isinstance(outcome, Failure):
+            self._heed_absence(outcome, now)
             for of in carried:
                 if of.left is not None:
                     self._log.failed(of.left, outcome, started=started, duration=duration)
@@ -139,6 +146,7 @@ class Pipeline:
     def shards_listed(self, listing: Sequence[ShardDescription] | Failure, now: float) -> None:
         """Take the outcome of a :class:`ListShards`."""
         if isinstance(listing, Failure):
+            self._heed_absence(listing, now)
             self._router.shard_map.refresh.failed(now, self._jitter())
             self._reports.failed(
                 "ListShards",
@@ -156,6 +164,7 @@ class Pipeline:
         """Take the outcome of a :class:`DescribeStream`."""
         facts = self._router.facts
         if isinstance(summary, Failure):
+            self._heed_absence(summary, now)
             facts.refresh.failed(now, self._jitter())
             self._reports.failed(
                 "DescribeStreamSummary",
@@ -164,7 +173,7 @@ class Pipeline:
                 "and to take records of up to 1 MiB",
             )
         elif facts.described(summary, now, self._jitter()):
-            self._router.shard_map.refresh.need(now, now)
+            self._router.shard_map.forget(now)
         self._adopt(now)
 
     # -- what goes out ---------------------------------------------------------
@@ -246,6 +255,12 @@ class Pipeline:
         changed = self._router.adopt()
         self._limiter.use_shards(self._router.placeable())
         return changed
+
+    def _heed_absence(self, failure: Failure, now: float) -> None:
+        """Forget the shards of a stream that is gone; the next one has others."""
+        if failure.code == STREAM_NOT_FOUND:
+            self._router.shard_map.forget(now)
+            self._adopt(now)
 
     def _use_listing(self, listing: Sequence[ShardDescription], now: float) -> None:
         shard_map = self._router.shard_map

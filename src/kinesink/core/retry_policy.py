@@ -47,6 +47,9 @@ NO_REGION: Final = "NoRegion"
 CREDENTIALS_FAILED: Final = "CredentialsFailed"
 INVALID_ENDPOINT: Final = "InvalidEndpoint"
 
+#: The service's word for a stream that does not exist.
+STREAM_NOT_FOUND: Final = "ResourceNotFoundException"
+
 #: The code of errors of kinesink's own, such as a record that cannot be encoded.
 OWN_ERROR: Final = "KinesinkInternalError"
 
@@ -70,7 +73,7 @@ CREDENTIAL_CODES: Final = frozenset({
 _SETUP_CODES: Final = frozenset({NO_CREDENTIALS, NO_REGION, CREDENTIALS_FAILED, INVALID_ENDPOINT})
 
 _PERMANENT_CODES: Final = frozenset({
-    "ResourceNotFoundException", "AccessDeniedException", "AccessDenied",
+    STREAM_NOT_FOUND, "AccessDeniedException", "AccessDenied",
     "OptInRequired", "IncompleteSignatureException", "IncompleteSignature",
     "UnknownOperationException", "NotAuthorized",
     "KMSDisabledException", "KMSInvalidStateException", "KMSAccessDeniedException",
@@ -185,9 +188,7 @@ def request_delay(
 
 
 #: What stops one call to the stream stops every other: no event travels meanwhile.
-STOPS_EVERYTHING: Final = (
-    _SETUP_CODES | CREDENTIAL_CODES | {"ResourceNotFoundException", CONNECT_ERROR}
-)
+STOPS_EVERYTHING: Final = _SETUP_CODES | CREDENTIAL_CODES | {STREAM_NOT_FOUND, CONNECT_ERROR}
 
 #: What to do about a failure, said to the operator: first match wins.
 _ADVICE: Final = (
@@ -196,7 +197,7 @@ _ADVICE: Final = (
     (frozenset({NO_REGION}), "set region_name, AWS_REGION or AWS_DEFAULT_REGION"),
     (frozenset({INVALID_ENDPOINT}), "check endpoint_url and the region"),
     (frozenset({CREDENTIALS_FAILED}) | CREDENTIAL_CODES, "check the credentials and the role"),
-    (frozenset({"ResourceNotFoundException"}), "check the stream's name, region and account"),
+    (frozenset({STREAM_NOT_FOUND}), "check the stream's name, region and account"),
     (frozenset({"AccessDeniedException", "AccessDenied", "NotAuthorized"}),
      "allow kinesis:PutRecords, :ListShards and :DescribeStreamSummary on the stream"),
     (frozenset({CONNECT_ERROR, READ_TIMEOUT}), "check the network, the endpoint and the proxy"),

@@ -128,9 +128,9 @@ class Router:
             return False
         if entry.keyless:
             return True
-        if self.placeable():
-            return entry.predicted is not None and self.shard_map.is_open(entry.predicted)
-        return entry.predicted is None
+        if entry.predicted is None or not self.placeable():
+            return entry.predicted is None and not self.placeable()
+        return self.shard_map.owns(entry.predicted, entry.low, entry.high)
 
     # Each of these returns what exceeds the record limit of the stream.
 

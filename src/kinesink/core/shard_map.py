@@ -104,9 +104,21 @@ class ShardMap:
             found = self._closed[shard_id][0]
         return found
 
-    def is_open(self, shard_id: ShardId) -> bool:
-        """Tell whether the shard is open as far as the map knows."""
-        return shard_id in self._ranges
+    def owns(self, shard_id: ShardId, low: int, high: int) -> bool:
+        """Tell whether the shard is open and owns all hash keys from ``low`` to ``high``."""
+        hash_keys = self._ranges.get(shard_id)
+        return hash_keys is not None and hash_keys.encloses(low, high)
+
+    def forget(self, now: float) -> None:
+        """Know nothing any more, closed shards included, and ask again.
+
+        For a stream that was deleted: another one under its name has shards of the same
+        ids with other ranges, by which an answer must not be judged.
+        """
+        if self.known or self._closed:
+            self._replace([], now, whole=False)
+            self._closed.clear()
+        self.refresh.need(now, now)
 
     def listed(
         self, descriptions: Sequence[ShardDescription], now: float, jitter: float

@@ -82,7 +82,9 @@ def judge(
     if taken_by.encloses(entry.low, entry.high):
         return Verdict(Action.DELIVER, wrong_shard=wrong)
     if taken_by.contains(entry.outer_hash_key):
-        return Verdict(Action.REROUTE, wrong_shard=True)
+        # Lines are read by whoever reads the shard; consumers drop aggregated records.
+        again = Action.REROUTE if entry.aggregated else Action.DELIVER
+        return Verdict(again, wrong_shard=True)
     return _taken_out_of_range(entry, fresh=shard_map.refresh.answered_at >= sent_at)
 
 
