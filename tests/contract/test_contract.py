@@ -65,6 +65,36 @@ class TestStreams:
 
         assert service.read(stream, put["ShardId"])[0]["Data"] == b"x"
         assert service.kinesis.list_shards(StreamARN=arn)["Shards"]
+        assert (
+            service.kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"]
+            == (summary["StreamDescriptionSummary"])
+        )
+
+    def test_records_are_put_by_the_arn(self, service: Service) -> None:
+        """As a producer of another account has to."""
+        stream = service.new_stream()
+        summary = service.kinesis.describe_stream_summary(StreamName=stream)
+        arn = summary["StreamDescriptionSummary"]["StreamARN"]
+
+        put = service.kinesis.put_records(
+            StreamARN=arn, Records=[{"Data": b"x", "PartitionKey": "p"}]
+        )
+
+        assert put["FailedRecordCount"] == 0
+        assert service.read(stream, put["Records"][0]["ShardId"])[0]["Data"] == b"x"
+
+    def test_pages_of_a_listing_by_the_arn_go_on_by_their_token(self, service: Service) -> None:
+        """Which stands for the stream, however that was named."""
+        stream = service.new_stream(shards=3)
+        summary = service.kinesis.describe_stream_summary(StreamName=stream)
+        arn = summary["StreamDescriptionSummary"]["StreamARN"]
+
+        first = service.kinesis.list_shards(StreamARN=arn, MaxResults=2)
+        second = service.kinesis.list_shards(NextToken=first["NextToken"])
+
+        assert len(first["Shards"]) == 2
+        assert len(second["Shards"]) == 1
+        assert not second.get("NextToken")
 
     def test_a_name_is_taken_once(self, service: Service) -> None:
         """Until the stream is deleted."""

@@ -31,6 +31,8 @@ CBOR = "application/x-amz-cbor-1.1"
 HELLO = PutRecordsEntry(b"hello", "p")
 HELLO_WITH_HASH_KEY = PutRecordsEntry(b"hello", "p", "0")
 
+ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/s"
+
 #: Accepted by the service's emulators byte for byte.
 HELLO_IN_JSON = b'{"StreamName":"s","Records":[{"Data":"aGVsbG8=","PartitionKey":"p"}]}'
 HELLO_IN_CBOR = bytes.fromhex(
@@ -81,6 +83,17 @@ class TestPutRecordsRequest:
         body = wire.encode_put_records("s", [HELLO_WITH_HASH_KEY], "cbor")
         assert body == HELLO_WITH_HASH_KEY_IN_CBOR
         assert len(body) == 68
+
+    @pytest.mark.parametrize("protocol", ["json", "cbor"])
+    def test_a_stream_is_named_by_its_arn_alone(self, protocol: wire.Protocol) -> None:
+        """Which is known by its colons: no name has one."""
+        body = wire.encode_put_records(ARN, [HELLO], protocol)
+        named = body.replace(b"StreamARN", b"StreamName").replace(ARN.encode(), b"s")
+        if protocol == "json":
+            assert named == HELLO_IN_JSON
+        members = wire.decode(wire.CONTENT_TYPES[protocol], body)
+        assert set(members) == {"StreamARN", "Records"}
+        assert members["StreamARN"] == ARN
 
     def test_explicit_hash_key_is_a_decimal_string_in_json(self) -> None:
         """128 bits fit into no JSON number that everybody reads."""

@@ -127,7 +127,13 @@ class Exchange:
     def _explain(self, error: Exception) -> str:
         if isinstance(error, httpx.ConnectTimeout):
             return f"no connection within {self._connect_timeout:g} s"
-        return str(error) or "no explanation"
+        # On trio a refused certificate is known to the cause of the cause alone.
+        cause: BaseException | None = error
+        while cause is not None:
+            if str(cause):
+                return str(cause)
+            cause = cause.__cause__ or cause.__context__
+        return "no explanation"
 
     async def aclose(self) -> None:
         """Close every connection."""

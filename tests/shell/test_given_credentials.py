@@ -1,0 +1,96 @@
+"""Keys that the application gives instead of letting them be found."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.credentials import Credentials
+
+from kinesink.config import Config
+from kinesink.shell.aws_session import AwsSession
+from kinesink.shell.credentials import SetupError, SignedRequest, Signer
+
+if TYPE_CHECKING:
+    from tests.shell.conftest import AwsEnvironment
+
+
+async def sign(signer: Signer) -> str:
+    """Sign a request, which must succeed; return the token it was signed with."""
+    signed = await signer.sign({}, b"body")
+    assert isinstance(signed, SignedRequest)
+    return signed.headers["X-Amz-Security-Token"]
+
+
+class Named:
+    """Keys by name, and nothing else."""
+
+    access_key = "AKIDNAMED"
+    secret_key = "secret"
+    token = None
+
+
+class TestGiven:
+    """Keys that the application gives."""
+
+    @pytest.mark.parametrize(
+        ("given", "keys"),
+        [
+            (("AKID", "secret"), ("AKID", "secret", None)),
+            (("AKID", "secret", "token"), ("AKID", "secret", "token")),
+            (Credentials("AKID", "secret", "token"), ("AKID", "secret", "token")),
+            (Credentials("AKID", "secret").get_frozen_credentials(), ("AKID", "secret", None)),
+            (Named(), ("AKIDNAMED", "secret", None)),
+            (lambda: ("AKID", "secret"), ("AKID", "secret", None)),
+            (Named, ("AKIDNAMED", "secret", None)),
+        ],
+    )
+    def test_each_form(self, aws: AwsEnvironment, given: Any, keys: object) -> None:  # noqa: ANN401 - any form
+        """They win over what could be found."""
+        aws.set_keys("AKIDOTHER")
+        session = AwsSession(Config("s", credentials=given))
+        assert session.find_keys() == keys
+        assert not session.refresh_due()
+
+    @pytest.mark.parametrize(
+        "given",
+        [None, (), ("WORDSECRET",), ("A",) * 4, ("A", 7), ("A", "WORDSECRET", 7), "WORDSECRET"],
+    )
+    def test_a_function_that_returns_no_keys(self, aws: AwsEnvironment, given: object) -> None:
+        """Its result is not shown."""
+        del aws
+        session = AwsSession(Config("s", credentials=lambda: given))  # type: ignore[arg-type,return-value]  # what is refused
+        with pytest.raises(SetupError, match=r"of the wrong form: [a-zA-Z]+ instead of") as caught:
+            session.find_keys()
+        assert caught.value.code == "CredentialsFailed"
+        assert "SECRET" not in str(caught.value)
+
+    def test_a_function_that_raises(self, aws: AwsEnvironment) -> None:
+        """Its error is told."""
+        del aws
+
+        def provide() -> tuple[str, str]:
+            raise KeyError("vault")
+
+        with pytest.raises(SetupError, match="KeyError: 'vault'"):
+            AwsSession(Config("s", credentials=provide)).find_keys()
+
+    async def test_a_function_is_called_in_a_thread_and_again_when_its_keys_are_refused(
+        self, aws: AwsEnvironment
+    ) -> None:
+        """It may block; it is not called before the first request."""
+        aws.set(AWS_REGION="eu-west-1")
+        calls: list[int] = []
+
+        def provide() -> tuple[str, str, str]:
+            calls.append(threading.get_ident())
+            return (f"AKID{len(calls)}", "secret", f"token-of-AKID{len(calls)}")
+
+        signer = Signer(Config("s", endpoint_url="http://a", credentials=provide), lambda: 0.0)
+        assert calls == []
+        assert [await sign(signer) for _ in range(2)] == ["token-of-AKID1"] * 2
+        signer.reject(0)
+        assert [await sign(signer) for _ in range(2)] == ["token-of-AKID2"] * 2
+        assert len(calls) == 2
+        assert threading.get_ident() not in calls
