@@ -26,6 +26,8 @@ from tests.core.world import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.records import PutRecordsEntry
 
@@ -211,6 +213,46 @@ def test_F5_when_nothing_ever_worked_the_record_is_not_to_blame() -> None:
     world.always = world.write
     world.run(200)
     world.check(delivered=100)
+
+
+def refuse_bad(world: World) -> Callable[[PutRecordsRequest], Answered | Failure]:
+    """Return an answer that refuses whole requests for a record that begins with "bad"."""
+
+    def answer(request: PutRecordsRequest) -> Answered | Failure:
+        if any(slot.data.startswith(b"bad") for slot in request.wire):
+            return INVALID
+        return world.write(request)
+
+    return answer
+
+
+@pytest.mark.parametrize("bad", [1, 5, 20])
+def test_F5_bad_records_before_anything_worked_stop_nothing(bad: int) -> None:
+    """They are set aside, the others are tried one at a time, and the first settles it."""
+    world = ready()
+    world.always = refuse_bad(world)
+    for i in range(bad):
+        world.keyed(b"bad %d" % i)
+        world.run(0.2)
+    for i in range(10):
+        world.keyed(b"%d" % i)
+    world.run(500)
+    assert world.lost(DropReason.REJECTED) == bad
+    assert world.copies == {b"%d" % i: 1 for i in range(10)}
+    world.check(delivered=10)
+
+
+def test_F5_a_stream_that_refuses_all_it_gets_is_asked_what_it_takes_ten_seconds_apart() -> None:
+    """The record limit may have changed; the account has 20 such calls a second for all."""
+    world = ready()
+    world.keyed(b"first")
+    world.always = refuse_bad(world)
+    for i in range(120):
+        world.keyed(b"bad %d" % i)
+        world.run(0.5)
+    assert 5 <= world.questions["DescribeStreamSummary"] <= 8
+    assert world.lost(DropReason.REJECTED) == 120
+    world.check(delivered=1)
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -64,9 +64,11 @@ class Calls:
         self.failures = 0
         #: Whether Kinesis ever took a request.
         self.ever_succeeded = False
-        #: Whether a request that cannot be split was refused before any was taken: then
-        #: splitting others proves nothing.
+        #: Whether a request that cannot be split was refused before any was taken. Then
+        #: splitting others proves nothing, and one entry at a time is tried.
         self.refused_throughout = False
+        #: How many entries were refused that way.
+        self.refused_alone = 0
 
     @property
     def wait_to_go_again(self) -> bool:
@@ -80,9 +82,14 @@ class Calls:
 
     def may_send(self, now: float) -> bool:
         """Tell whether another call may begin; a failing stream is probed by one at a time."""
-        probing = self.failures >= FAILURES_BEFORE_PROBING
+        probing = self.refused_throughout or self.failures >= FAILURES_BEFORE_PROBING
         most = 1 if probing else self._options.max_requests_in_flight
         return now >= self.blocked_until and len(self._under_way) < most
+
+    @property
+    def max_entries(self) -> int:
+        """Most entries that the next request may have."""
+        return 1 if self.refused_throughout else self._options.request_max_entries
 
     def send_again(self, *requests: PutRecordsRequest) -> None:
         """Let requests go before all others."""
@@ -109,6 +116,7 @@ class Calls:
         self.failures = 0
         self.ever_succeeded = True
         self.refused_throughout = False
+        self.refused_alone = 0
 
     def failed(self, kind: Kind, failure: Failure, sent_at: float, now: float, draw: float) -> None:
         """Take note of a failed call and back off.

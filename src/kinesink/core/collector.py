@@ -52,8 +52,8 @@ class PutRecordsRequest:
 class _Draft:
     """A request being filled."""
 
-    def __init__(self, options: PipelineOptions) -> None:
-        self._max_entries = options.request_max_entries
+    def __init__(self, options: PipelineOptions, max_entries: int) -> None:
+        self._max_entries = max_entries
         self._max_bytes = options.request_max_bytes
         self._max_share = options.request_max_bytes_per_shard
         self._shares: dict[ShardId, int] = {}
@@ -99,9 +99,14 @@ class Collector:
         self._turn = int(jitter * _MANY_TURNS)
         self._failed: list[tuple[Entry, Exception]] = []
 
-    def form(self, limiter: RateLimiter, now: float) -> PutRecordsRequest | None:
-        """Return the next request, or None when no entry may go now."""
-        draft = _Draft(self._options)
+    def form(
+        self, limiter: RateLimiter, now: float, *, max_entries: int | None = None
+    ) -> PutRecordsRequest | None:
+        """Return the next request, or None when no entry may go now.
+
+        :param max_entries: take fewer than the options allow.
+        """
+        draft = _Draft(self._options, max_entries or self._options.request_max_entries)
         self._take_keyed(limiter, draft, now)
         self._take_keyless(limiter, draft, now)
         if not draft.entries:

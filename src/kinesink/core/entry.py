@@ -18,7 +18,7 @@ from kinesink.core.aggregated_record import (
 )
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY_DIGITS
-from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord
+from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord, is_waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,9 +88,7 @@ class Entry:
         #: Failed attempts since it was formed.
         self.failures = 0
         #: Whether somebody waits for one of the records.
-        self.ticketed = any(
-            isinstance(content, UserRecord) and content.ticket is not None for content in contents
-        )
+        self.ticketed = any(map(is_waited_for, contents))
         #: The hash key Kinesis routes it by, and the range its sub-records span.
         self.outer_hash_key = 0
         self.low = 0

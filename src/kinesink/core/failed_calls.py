@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from kinesink.core.records import DropReason, UserRecord
+from kinesink.core.records import DropReason, is_waited_for
 from kinesink.core.reports import KEPT, in_words
 from kinesink.core.retry_policy import (
     FAILURES_BEFORE_PROBING,
     OWN_ERROR,
+    REQUEST_BACKOFF,
     Kind,
     can_resend_at_once,
     classify_request,
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from kinesink.core.calls import Remainder
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.records import Content, Failure
+    from kinesink.core.records import Failure
     from kinesink.core.reports import Reports
     from kinesink.core.stock import Stock
+
+#: From so many entries on that were refused one by one before anything worked, it is not
+#: the entries; who waits for a result then learns at once.
+_ENOUGH_REFUSED: Final = 8
 
 #: Failures that somebody must know of at the first; others may pass by themselves.
 _TELL_AT_ONCE: Final = frozenset({Kind.PERMANENT, Kind.CREDENTIALS, Kind.CLOCK})
@@ -52,50 +57,78 @@ class FailedCalls:
         self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
     ) -> None:
         """Take the failure of a call that has ended."""
-        calls, limiter = self._stock.calls, self._stock.limiter
         kind = classify_request(failure.code, failure.message)
         if can_resend_at_once(failure.code, kind) and not request.resent:
             request.resent = kind
             self._repeat(carried, [request], now)
             return
-        if kind is Kind.BAD_ENTRY and self._search(request, carried, failure, now):
+        if kind is Kind.BAD_ENTRY:
+            self._stock.router.facts.doubt_limit(request.sent_at, now)
+            self._search(request, carried, failure, now)
             return
-        if kind is Kind.BAD_ENTRY or (kind is Kind.CLOCK and request.resent is kind):
+        if kind is Kind.CLOCK and request.resent is kind:
             kind = Kind.PERMANENT
-        calls.failed(kind, failure, request.sent_at, now, self._jitter())
+        self._back_off(kind, failure, request.sent_at, now)
         if kind is Kind.THROTTLED:
             self._stock.ledger.throttled += len(carried)
-            limiter.all_throttled(request.sent_at, now, self._jitter())
-        if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
-            self._reports.failed("PutRecords", failure, KEPT)
+            self._stock.limiter.all_throttled(request.sent_at, now, self._jitter())
         for of in reversed(carried):
             self._keep_or_fail(of, kind, in_words(failure), now)
 
+    def _back_off(self, kind: Kind, failure: Failure, sent_at: float, now: float) -> None:
+        calls = self._stock.calls
+        calls.failed(kind, failure, sent_at, now, self._jitter())
+        if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
+            self._reports.failed("PutRecords", failure, KEPT)
+
     def _search(
         self, request: PutRecordsRequest, carried: list[Remainder], failure: Failure, now: float
-    ) -> bool:
-        """Look for the one bad entry of a refused request; False when there is none."""
+    ) -> None:
+        """Look for the one bad entry of a refused request."""
         calls = self._stock.calls
-        if calls.refused_throughout:
-            return False
-        if len(carried) > 1:
-            self._repeat(carried, request.halves(), now)
-            return True
         ours = failure.code == OWN_ERROR
-        if calls.ever_succeeded or ours:
-            if not ours:  # Who made it has told already.
-                consequence = "one record is given up, its neighbours are sent"
-                self._reports.failed("PutRecords", failure, consequence)
-            entry, left = carried[0]
-            if left is not None:
-                reason = DropReason.INTERNAL if ours else DropReason.REJECTED
-                self._stock.reject(entry, left, reason, in_words(failure), now)
-            return True
-        # Nothing ever worked and a sound record fails: it is not the record.
+        if len(carried) > 1 and (ours or not calls.refused_throughout):
+            self._repeat(carried, request.halves(), now)
+        elif len(carried) > 1:
+            # It was under way when its like began to be tried one at a time.
+            self._back_off(Kind.TRANSIENT, failure, request.sent_at, now)
+            for of in reversed(carried):
+                self._stock.queue_remainder(of, now)
+        elif ours or calls.ever_succeeded:
+            self._give_up(carried[0], failure, now)
+        else:
+            self._try_another(carried[0], failure, request.sent_at, now)
+
+    def _give_up(self, of: Remainder, failure: Failure, now: float) -> None:
+        """Drop the entry that was looked for."""
+        reason = DropReason.INTERNAL
+        if failure.code != OWN_ERROR:  # Of its own errors the client has told already.
+            reason = DropReason.REJECTED
+            consequence = "one record is given up, its neighbours are sent"
+            self._reports.failed("PutRecords", failure, consequence)
+        if of.left is not None:
+            self._stock.reject(of.entry, of.left, reason, in_words(failure), now)
+
+    def _try_another(self, of: Remainder, failure: Failure, sent_at: float, now: float) -> None:
+        """Set an entry aside that was refused before anything worked.
+
+        It may be the entry, or the fault of all of them: the others are tried one at a
+        time, and the first that goes through settles it.
+        """
+        calls = self._stock.calls
         calls.refused_throughout = True
         for waiting in reversed(calls.withdraw(math.inf)):
             self._stock.queue_again(waiting, now)
-        return False
+        calls.refused_alone += 1
+        enough = calls.refused_alone >= _ENOUGH_REFUSED
+        self._back_off(Kind.PERMANENT if enough else Kind.TRANSIENT, failure, sent_at, now)
+        if enough:
+            self._stock.fail_waited_for(DropReason.REJECTED, in_words(failure), now)
+        if of.left is of.entry and not of.entry.ticketed:
+            until = now + REQUEST_BACKOFF[Kind.PERMANENT].cap
+            self._stock.waiting.back_off(of.entry, until)
+        else:
+            self._keep_or_fail(of, Kind.PERMANENT, in_words(failure), now)
 
     def _repeat(
         self, carried: list[Remainder], requests: Iterable[PutRecordsRequest], now: float
@@ -115,14 +148,10 @@ class FailedCalls:
             self._stock.drop(left.contents, DropReason.THROTTLED, error, now)
         elif kind is Kind.PERMANENT and left.ticketed:
             # Who waits for a result learns at once; what nobody waits for is kept.
-            waited_for = [content for content in left.contents if _is_waited_for(content)]
-            kept = [content for content in left.contents if not _is_waited_for(content)]
+            waited_for = [content for content in left.contents if is_waited_for(content)]
+            kept = [content for content in left.contents if not is_waited_for(content)]
             self._stock.drop(waited_for, DropReason.REJECTED, error, now)
             self._stock.ledger.retried += sum(map(len, kept))
             self._stock.admit(kept, now)
         else:
             self._stock.queue_remainder(of, now)
-
-
-def _is_waited_for(content: Content) -> bool:
-    return isinstance(content, UserRecord) and content.ticket is not None

@@ -23,6 +23,7 @@ from kinesink.core.retry_policy import (
     WRONG_RECORD_COUNT,
     Kind,
 )
+from kinesink.core.shard_map import LISTING_SPACING
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
@@ -226,7 +227,9 @@ class Pipeline:
             self._limiter.add(entry, now)
         sent = False
         while self._calls.may_send(now):
-            request = self._calls.next_again() or self._collector.form(self._limiter, now)
+            request = self._calls.next_again() or self._collector.form(
+                self._limiter, now, max_entries=self._calls.max_entries
+            )
             if request is None:
                 break
             self._send(request, now)
@@ -296,7 +299,7 @@ class Pipeline:
         )
         if verdict.wrong_shard:
             self.ledger.wrong_shard += not again
-            router.shard_map.refresh.need(sent_at, now)
+            router.shard_map.refresh.need(sent_at, now, spacing=LISTING_SPACING)
         if self._is_astray(entry, answer.result):
             router.facts.refresh.need(sent_at, now, after=_RELIST_DELAY)
         if verdict.stream_places and router.doubts:
@@ -308,7 +311,8 @@ class Pipeline:
             self.ledger.throttled += 1
             self._limiter.throttled(entry.predicted, sent_at, now, self._jitter())
         elif verdict.action is Action.HOLD:
-            router.shard_map.refresh.need(now, now, after=_RELIST_DELAY if again else 0.0)
+            after = _RELIST_DELAY if again else 0.0
+            router.shard_map.refresh.need(now, now, after=after, spacing=LISTING_SPACING)
         if answer.of.left is not None:
             self._carry_out(verdict.action, answer, answer.of.left, now)
 
@@ -330,7 +334,7 @@ class Pipeline:
             case Action.REROUTE | Action.SEND_ALONE:
                 self._stock.again(left, now, alone=action is Action.SEND_ALONE)
             case Action.REJECT:
-                self._router.facts.refresh.need(answer.sent_at, now)
+                self._router.facts.doubt_limit(answer.sent_at, now)
                 self._stock.reject(
                     answer.of.entry, left, DropReason.REJECTED, in_words(result), now
                 )

@@ -152,6 +152,11 @@ Content = Chunk | UserRecord
 """What an entry carries: a run of keyless events or one user record."""
 
 
+def is_waited_for(content: Content) -> bool:
+    """Tell whether somebody waits for the result of a content."""
+    return isinstance(content, UserRecord) and content.ticket is not None
+
+
 @dataclass(frozen=True, slots=True)
 class PutRecordsEntry:
     """One slot of a PutRecords call, as it goes on the wire."""

@@ -33,7 +33,7 @@ class Refresh:
     """When the question behind the newest answer was asked."""
     failures: int = 0
     """Failures since the newest answer."""
-    _ask_again: bool = False
+    _again_at: float = math.inf
 
     @property
     def is_new(self) -> bool:
@@ -46,27 +46,30 @@ class Refresh:
         """Whether a question waits for its answer."""
         return self.asked_at is not None
 
-    def need(self, seen_at: float, now: float, *, after: float = 0.0) -> None:
+    def need(self, seen_at: float, now: float, *, after: float = 0.0, spacing: float = 0.0) -> None:
         """Take evidence, dated ``seen_at``, that the newest answer is out of date.
 
         Evidence from before the newest answer's question proves nothing about it, and
         none makes a failing question more frequent.
 
         :param after: shortest wait before the question, in seconds.
+        :param spacing: shortest time since the last question, in seconds, for evidence
+            that goes on whatever the answer.
         """
         if seen_at < self.answered_at:
             return
         if self.asked_at is not None:
-            self._ask_again = self._ask_again or seen_at >= self.asked_at
+            if seen_at >= self.asked_at:
+                self._again_at = min(self._again_at, self.asked_at + spacing)
         elif self.failures == 0:
-            self.due_at = min(self.due_at, now + after)
+            self.due_at = min(self.due_at, max(now + after, self.answered_at + spacing))
 
     def ask(self, now: float) -> bool:
         """Tell whether to ask now; if so, the question counts as under way."""
         if self.asked_at is not None or now < self.due_at:
             return False
         self.asked_at = now
-        self._ask_again = False
+        self._again_at = math.inf
         return True
 
     def answered(self, now: float, jitter: float) -> None:
@@ -75,7 +78,7 @@ class Refresh:
             self.answered_at = self.asked_at
         self.asked_at = None
         self.failures = 0
-        self.due_at = now if self._ask_again else now + self.period * (1 + jitter / 5)
+        self.due_at = min(now + self.period * (1 + jitter / 5), max(now, self._again_at))
 
     def failed(self, now: float, jitter: float) -> None:
         """Take note of a question that got no usable answer."""

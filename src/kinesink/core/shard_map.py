@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: Seconds between two listings without evidence: finds merges and on-demand growth.
 LISTING_PERIOD: Final = 420.0
 
+#: Shortest time between two listings that answers ask for, in seconds. A stream takes
+#: 1,000 calls/s (API reference of ListShards) from all its producers.
+LISTING_SPACING: Final = 0.25
+
 #: Waits until a listing with a gap or an overlap is read again: one that raced a reshard
 #: is whole a second later, one that stays so is not asked for all the time.
 _TORN: Final = Backoff(1.0, 30.0)

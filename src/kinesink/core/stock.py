@@ -14,7 +14,7 @@ from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
 from kinesink.core.ledger import Ledger
 from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import DropReason, Failure
+from kinesink.core.records import DropReason, Failure, is_waited_for
 from kinesink.core.retry_policy import READ_TIMEOUT
 from kinesink.core.router import Router
 from kinesink.core.waiting import Waiting
@@ -139,6 +139,13 @@ class Stock:
             self.again(left, now, alone=True)
         else:
             self.drop(left.contents, reason, error, now)
+
+    def fail_waited_for(self, reason: DropReason, error: str, now: float) -> None:
+        """Give up every record in line that somebody waits for."""
+        waiting = self.unqueue()
+        contents = [c for entry in waiting.entries for c in entry.contents] + waiting.contents
+        self.drop([content for content in contents if is_waited_for(content)], reason, error, now)
+        self.admit([content for content in contents if not is_waited_for(content)], now)
 
     def refuse(self, too_large: list[Content], now: float) -> None:
         """Give up what the stream can never take."""

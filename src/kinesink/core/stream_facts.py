@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: (API reference of DescribeStreamSummary).
 SUMMARY_PERIOD: Final = 300.0
 
+#: Shortest time between two reads for refused records, in seconds, for the same reason: an
+#: application that goes on logging what the stream refuses would have it read after each.
+SUMMARY_SPACING: Final = 10.0
+
 
 class Distribution(str, Enum):
     """Where Kinesis puts a record."""
@@ -81,6 +85,13 @@ class StreamFacts:
         self._stated = Distribution.AUTO if auto else Distribution.USER_PARTITION_KEY
         self.refresh.answered(now, jitter)
         return recreated
+
+    def doubt_limit(self, sent_at: float, now: float) -> None:
+        """Take note that a record was refused: the record limit may have changed.
+
+        :param sent_at: when the record was sent.
+        """
+        self.refresh.need(sent_at, now, spacing=SUMMARY_SPACING)
 
     def prove_auto(self, seen_at: float, now: float) -> None:
         """Take note of a record outside the range of the shard that took it.
