@@ -94,7 +94,7 @@ def test_every_reason_for_a_drop_is_explained() -> None:
 def test_every_parameter_is_documented_with_its_default() -> None:
     """Those of Config and those of the handler, and no others."""
     defaults: dict[str, object] = {
-        spec.name: None if spec.default is dataclasses.MISSING else spec.default
+        spec.name: None if spec.default in {dataclasses.MISSING, ""} else spec.default
         for spec in dataclasses.fields(kinesink.Config)
     }
     for name, parameter in inspect.signature(kinesink.KinesisHandler).parameters.items():

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from botocore.credentials import Credentials
 
 from kinesink.config import Config
+from kinesink.core.records import Failure
 from kinesink.shell.aws_session import AwsSession
 from kinesink.shell.credentials import SetupError, SignedRequest, Signer
+from kinesink.shell.kinesis import KinesisClient
+from kinesink.shell.sink import acquire, release
+from tests.shell.kinesis_calls import HELLO
 
 if TYPE_CHECKING:
     from tests.shell.conftest import AwsEnvironment
@@ -28,7 +34,7 @@ class Named:
 
     access_key = "AKIDNAMED"
     secret_key = "secret"
-    token = None
+    token: str | None = None
 
 
 class TestGiven:
@@ -94,3 +100,58 @@ class TestGiven:
         assert [await sign(signer) for _ in range(2)] == ["token-of-AKID2"] * 2
         assert len(calls) == 2
         assert threading.get_ident() not in calls
+
+    async def test_a_function_is_asked_again_when_its_keys_end(self, aws: AwsEnvironment) -> None:
+        """Whatever it returned last may be frozen; it knows the way to new ones."""
+        aws.set(AWS_REGION="eu-west-1")
+
+        class Ending(Named):
+            """Keys that say that they end."""
+
+            def __init__(self, number: int) -> None:
+                self.token = f"token-{number}"
+
+            def refresh_needed(self, within: float | None) -> bool:
+                """Say that they end at once, but for the second ones."""
+                del within
+                return self.token != "token-2"
+
+        numbers = count(1)
+        signer = Signer(
+            Config("s", endpoint_url="http://a", credentials=lambda: Ending(next(numbers))),
+            lambda: 0.0,
+        )
+        assert [await sign(signer) for _ in range(3)] == ["token-1", "token-2", "token-2"]
+
+    async def test_keys_in_a_message_are_struck_out(self, aws: AwsEnvironment) -> None:
+        """An answer may repeat what it was sent."""
+        aws.set(AWS_REGION="eu-west-1")
+
+        def echo(request: httpx.Request) -> httpx.Response:
+            text = " / ".join(request.headers.values())
+            return httpx.Response(400, json={"__type": "Odd", "message": text})
+
+        keys = ("AKIDSECRETSECRET", "WORDSECRETSECRET", "TOKENSECRETSECRET")
+        config = Config("s", endpoint_url="http://a", credentials=keys)
+        async with KinesisClient(config, transport=httpx.MockTransport(echo)) as client:
+            failure = await client.put_records("s", [HELLO], timeout=20)
+        assert isinstance(failure, Failure)
+        assert "Credential=***/" in failure.message
+        assert "SECRET" not in failure.message
+
+
+class TestSharing:
+    """Sinks are shared by configuration, keys included."""
+
+    def test_equal_keys_share_a_sink_and_others_do_not(self) -> None:
+        """Two tenants must not write with each other's keys."""
+        sinks = [
+            acquire(Config("s", credentials=keys))
+            for keys in (("AKID", "secret"), ("AKID", "secret"), ("AKID", "other"), Named, None)
+        ]
+        try:
+            assert sinks[0] is sinks[1]
+            assert len({id(sink) for sink in sinks}) == 4
+        finally:
+            for sink in sinks:
+                release(sink)

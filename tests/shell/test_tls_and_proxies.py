@@ -11,6 +11,7 @@ import trustme
 from kinesink.config import Config
 from kinesink.core.records import Answered, Failure
 from kinesink.shell.aws_session import AwsSession
+from kinesink.shell.credentials import SetupError
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.testing import FakeKinesis
 from tests.shell.kinesis_calls import HELLO
@@ -306,3 +307,18 @@ class TestProxy:
                 session = AwsSession(Config(stream_arn=ARN, proxy=url, **parameters))
                 assert session.find_keys().access_key == "AKIDROLE"
         assert proxy.requests == ["POST http://sts.test/ HTTP/1.1"]
+
+    def test_sts_behind_one_that_is_not_there_is_a_failure_without_the_password(
+        self, aws: AwsEnvironment
+    ) -> None:
+        """As for Kinesis."""
+        aws.set(AWS_ENDPOINT_URL_STS="http://sts.test", AWS_MAX_ATTEMPTS="1")
+        with Proxy().running(target=1) as proxy:
+            pass
+        url = f"http://user:WORDSECRET@127.0.0.1:{proxy.port}"
+        role = "arn:aws:iam::111122223333:role/writer"
+        session = AwsSession(Config(stream_arn=ARN, proxy=url, role_arn=role))
+        with pytest.raises(SetupError, match=str(proxy.port)) as caught:
+            session.find_keys()
+        assert caught.value.code == "CredentialsFailed"
+        assert "SECRET" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from kinesink.aws_options import Credentials
     from kinesink.config import Backend, OnError, Protocol
-    from kinesink.core.options import Framing, RecordDistribution
+    from kinesink.core.options import Compression, Framing, RecordDistribution
 
 
 class ConfigParameters(TypedDict, total=False):
@@ -34,12 +34,14 @@ class ConfigParameters(TypedDict, total=False):
     connect_timeout: float | str
     max_connections: int | str
     max_pending_bytes: int | str
+    max_pending_events: int | str | None
     shutdown_timeout: float | str
     backend: Backend
     on_error: OnError | None
     linger: float | str
     time_to_live: float | str
     framing: Framing
+    compression: Compression | None
     aggregate_max_bytes: int | str
     aggregate_max_events: int | str | None
     request_max_entries: int | str

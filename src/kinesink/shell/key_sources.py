@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from kinesink.aws_options import without_user
 from kinesink.core import retry_policy
 from kinesink.shell import wire
 from kinesink.shell.credentials import SetupError
@@ -135,7 +136,7 @@ def lookup_failure(error: Exception, *, secrets: tuple[str, ...] = ()) -> SetupE
     """Return what to raise when a source fails; providers raise whatever their source does."""
     if isinstance(error, SetupError):
         return error
-    text = wire.readable(f"{type(error).__name__}: {error}", secrets)
+    text = wire.readable(without_user(f"{type(error).__name__}: {error}"), secrets)
     return SetupError(
         retry_policy.CREDENTIALS_FAILED, f"looking for AWS credentials failed: {text}"
     )
