@@ -647,6 +647,7 @@ def test_a_stream_known_to_be_gone_judges_no_answer_of_its_successor(told_by: st
         world.keyed(b"%d" % i, hash_key=i * (MAX_HASH_KEY // 20))
     world.run(3)
     assert world.stray == 0
+    assert world.pipeline._limiter._paces == {}
     world.check(delivered=len(world.copies))
     assert len(world.written) == len(world.copies) >= 20
 

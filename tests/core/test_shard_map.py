@@ -249,14 +249,14 @@ class TestListings:
         """A stream of the same name has shards of the same ids, with other ranges."""
         shard_map = map_of(equal_shards(1))
         read(shard_map, [shard(1, 0, HALF - 1), shard(2, HALF, MAX_HASH_KEY)], 10.0)
-        shard_map.forget(20.0)
+        assert shard_map.forget(20.0).keys() == {shard_id(1), shard_id(2)}
 
         assert not shard_map.known
         assert not shard_map.whole
         assert [shard_map.range_of(shard_id(i)) for i in range(3)] == [None, None, None]
         assert shard_map.generation == 3
         assert shard_map.deadline() == 20.0
-        shard_map.forget(21.0)
+        assert shard_map.forget(21.0) == {}
         assert shard_map.generation == 3
 
     def test_r12_an_empty_first_listing_is_no_map(self) -> None:

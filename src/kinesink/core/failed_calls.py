@@ -14,7 +14,6 @@ from kinesink.core.reports import KEPT, in_words
 from kinesink.core.retry_policy import (
     FAILURES_BEFORE_PROBING,
     OWN_ERROR,
-    REQUEST_BACKOFF,
     Kind,
     can_resend_at_once,
     classify_request,
@@ -119,14 +118,14 @@ class FailedCalls:
         calls.refused_throughout = True
         for waiting in reversed(calls.withdraw(math.inf)):
             self._stock.queue_again(waiting, now)
-        calls.refused_alone += 1
+        calls.refused_alone += not of.entry.failures
+        of.entry.failures += 1
         enough = calls.refused_alone >= _ENOUGH_REFUSED
         self._back_off(Kind.PERMANENT if enough else Kind.TRANSIENT, failure, sent_at, now)
         if enough:
             self._stock.fail_waited_for(DropReason.REJECTED, in_words(failure), now)
         if of.left is of.entry and not of.entry.ticketed:
-            until = now + REQUEST_BACKOFF[Kind.PERMANENT].cap
-            self._stock.waiting.back_off(of.entry, until)
+            self._stock.waiting.set_aside(of.entry)
         else:
             self._keep_or_fail(of, Kind.PERMANENT, in_words(failure), now)
 

@@ -29,11 +29,12 @@ from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.effects import Effect
     from kinesink.core.entry import Entry
+    from kinesink.core.hash_key import HashKeyRange
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, EntryResult, ShardDescription, StreamSummary
@@ -174,7 +175,7 @@ class Pipeline:
                 "and to take records of up to 1 MiB",
             )
         elif facts.described(summary, now, self._jitter()):
-            self._router.shard_map.forget(now)
+            self._follow_map(self._router.shard_map.forget(now), now)
         self._adopt(now)
 
     # -- what goes out ---------------------------------------------------------
@@ -207,7 +208,12 @@ class Pipeline:
             self._waiting.deadline(),
             self._stock.expiry_at,
         ]
-        if self._limiter.waiting or self._calls.wait_to_go_again or self._router.held:
+        if (
+            self._limiter.waiting
+            or self._calls.wait_to_go_again
+            or self._router.held
+            or self._waiting.any_aside
+        ):
             if now < self._calls.blocked_until:
                 deadlines.append(self._calls.blocked_until)
             elif self._calls.may_send(now):
@@ -225,6 +231,7 @@ class Pipeline:
         self._stock.refuse(held, now)
         for entry in self._router.take(now):
             self._limiter.add(entry, now)
+        self._try_aside(now)
         sent = False
         while self._calls.may_send(now):
             request = self._calls.next_again() or self._collector.form(
@@ -239,6 +246,17 @@ class Pipeline:
             self._reports.tell(OWN_ERROR, f"an error of kinesink's own, {error!r}")
             self._stock.reject(entry, entry, DropReason.INTERNAL, repr(error), now)
         return bool(failed or (sent and self._router.held))
+
+    def _try_aside(self, now: float) -> None:
+        """Let what was set aside go again, once it is known to be at fault or all that is left."""
+        if not self._waiting.any_aside:
+            return
+        most = None
+        if self._calls.refused_throughout:
+            others = self._limiter.waiting or self._router.held
+            most = 1 if self._calls.may_send(now) and not others else 0
+        for entry in reversed(self._waiting.take_aside(most)):
+            self._stock.queue_again(entry, now)
 
     def _send(self, request: PutRecordsRequest, now: float) -> None:
         self.ledger.requests += 1
@@ -262,8 +280,7 @@ class Pipeline:
     def _heed_absence(self, failure: Failure, now: float) -> None:
         """Forget the shards of a stream that is gone; the next one has others."""
         if failure.code == STREAM_NOT_FOUND:
-            self._router.shard_map.forget(now)
-            self._adopt(now)
+            self._follow_map(self._router.shard_map.forget(now), now)
 
     def _use_listing(self, listing: Sequence[ShardDescription], now: float) -> None:
         shard_map = self._router.shard_map
@@ -276,8 +293,12 @@ class Pipeline:
                 "events for them travel un-aggregated",
                 "ListShards",
             )
-        if generation == shard_map.generation:
-            return
+        if generation != shard_map.generation:
+            self._follow_map(gone, now)
+
+    def _follow_map(self, gone: Mapping[ShardId, HashKeyRange], now: float) -> None:
+        """Route what waits by the map as it is now, and leave what is gone to its heirs."""
+        shard_map = self._router.shard_map
         waiting = self._stock.unqueue()
         for shard_id, hash_keys in gone.items():
             self._limiter.bequeath(shard_id, shard_map.overlapping(hash_keys), now)

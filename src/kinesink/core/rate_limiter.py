@@ -1,12 +1,8 @@
-"""When an entry may go, per shard: token buckets whose rate follows the throttles.
+"""Which entries may go now, and keyless ones where: the entries that wait for a shard.
 
-Law: over any window of W seconds a shard sees at most one bucket plus rate times W,
-in records and in bytes, the rate being the highest of the window; an entry larger
-than a bucket waits until the bucket is full and then goes into debt. Neither flush
-nor shutdown is an exception.
-
-A fleet shares the shards, so no fixed share is right: the rate of each shard starts
-small, grows while it is what holds entries back, and is cut by a throttle.
+Law: nothing goes to a shard before the shard's pace lets it; neither flush nor
+shutdown is an exception. Where keyed and keyless entries compete for a shard, the
+older one goes first, so that neither kind can keep the other waiting for good.
 """
 
 from __future__ import annotations
@@ -16,8 +12,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kinesink.core.limits import SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND
-from kinesink.core.retry_policy import ENTRY_BACKOFF, Kind
+from kinesink.core.pace import LONGEST_LOOK, Quiet, ShardPace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,133 +21,6 @@ if TYPE_CHECKING:
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import ShardId
     from kinesink.core.shard_map import Shard
-
-# Starting values of our own, as fractions of what a shard takes per second.
-_START_RATE: Final = 0.25
-_FLOOR_RATE: Final = 0.01
-_CUT: Final = 0.7
-_GROWTH_BEFORE_FIRST_THROTTLE: Final = 2.0
-_GROWTH_PER_SECOND: Final = 0.05
-
-#: A throttle cuts the rate at most this often, in seconds.
-_CUT_INTERVAL: Final = 0.2
-
-#: A bucket holds what the rate gives in this many seconds.
-_BUCKET_SECONDS: Final = 1.0
-
-#: What is in the bucket at the start, in seconds of the rate; a full one would let
-#: each process of a fleet burst at once.
-_START_SECONDS: Final = 0.1
-
-#: Waits below this many seconds are rounding errors of the token arithmetic, or too
-#: short to move a clock that has run for months.
-_ROUNDING: Final = 1e-6
-
-
-class ShardPace:
-    """The pace of one shard: its buckets, its rate and the keyed entries that wait."""
-
-    __slots__ = (
-        "_ceiling", "_cut_at", "_throttled_at", "_updated_at", "blocked_until",
-        "byte_tokens", "due_at", "queue", "rate", "record_tokens", "shard_id", "throttles",
-        "wanted",
-    )  # fmt: skip
-
-    def __init__(
-        self, shard_id: ShardId | None, *, ceiling: float, first_bytes: int, now: float
-    ) -> None:
-        self.shard_id = shard_id
-        self._ceiling = ceiling
-        #: Fraction of what a shard takes per second.
-        self.rate = ceiling if math.isinf(ceiling) else min(_START_RATE, ceiling)
-        self.record_tokens = max(1.0, self._records_per_second * _START_SECONDS)
-        self.byte_tokens = max(first_bytes, self._bytes_per_second * _START_SECONDS)
-        #: Entries of this shard, first in line on the left.
-        self.queue: deque[Entry] = deque()
-        #: When the limiter looks at the queue next.
-        self.due_at = math.inf
-        #: Backoff after a throttle, in seconds on the monotonic clock.
-        self.blocked_until = -math.inf
-        #: Throttles in a row.
-        self.throttles = 0
-        #: Whether the last entry looked at was held back for want of tokens.
-        self.wanted = False
-        self._throttled_at = -math.inf
-        self._cut_at = -math.inf
-        self._updated_at = now
-
-    @property
-    def _records_per_second(self) -> float:
-        return self.rate * SHARD_RECORDS_PER_SECOND
-
-    @property
-    def _bytes_per_second(self) -> float:
-        return self.rate * SHARD_BYTES_PER_SECOND
-
-    @property
-    def _byte_bucket(self) -> float:
-        return self._bytes_per_second * _BUCKET_SECONDS
-
-    def wait(self, size: int, now: float) -> float:
-        """Return how long an entry of ``size`` bytes must wait, in seconds; 0 to go."""
-        wait = self.blocked_until - now
-        if not math.isinf(self.rate):
-            self._refill(now)
-            short_of_bytes = min(size, self._byte_bucket) - self.byte_tokens
-            short_of_records = 1.0 - self.record_tokens
-            for_tokens = max(
-                short_of_bytes / self._bytes_per_second,
-                short_of_records / self._records_per_second,
-            )
-            # A rate that grew while a large entry waits for a full bucket would make the
-            # bucket grow as well, and the wait longer.
-            filling = size > self._byte_bucket and self.byte_tokens >= 0
-            self.wanted = for_tokens > _ROUNDING and not filling
-            wait = max(wait, for_tokens)
-        return wait if wait > _ROUNDING else 0.0
-
-    def spend(self, size: int) -> None:
-        """Take the tokens of one entry; the buckets may go into debt."""
-        self.byte_tokens -= size
-        self.record_tokens -= 1
-
-    def throttled(self, sent_at: float, now: float, jitter: float) -> None:
-        """Back off and cut the rate, counting only what was sent after the last throttle."""
-        if sent_at <= self._throttled_at:
-            return
-        self._throttled_at = now
-        self.throttles += 1
-        self.blocked_until = now + ENTRY_BACKOFF[Kind.THROTTLED].delay(self.throttles, jitter)
-        if now - self._cut_at >= _CUT_INTERVAL and not math.isinf(self.rate):
-            self._refill(now)
-            self.rate = max(self.rate * _CUT, min(_FLOOR_RATE, self._ceiling))
-            self._cut_at = now
-
-    def taken(self, sent_at: float) -> None:
-        """Take note that Kinesis accepted an entry."""
-        if sent_at > self._throttled_at:
-            self.throttles = 0
-
-    def _refill(self, now: float) -> None:
-        elapsed = now - self._updated_at
-        self._updated_at = now
-        self.byte_tokens = min(
-            self.byte_tokens + elapsed * self._bytes_per_second, self._byte_bucket
-        )
-        self.record_tokens = min(
-            self.record_tokens + elapsed * self._records_per_second,
-            max(1.0, self._records_per_second * _BUCKET_SECONDS),
-        )
-        if self.wanted:
-            self._grow(min(elapsed, 1.0))
-
-    def _grow(self, elapsed: float) -> None:
-        if math.isinf(self._cut_at):
-            grown = self.rate * _GROWTH_BEFORE_FIRST_THROTTLE**elapsed
-        else:
-            grown = self.rate + _GROWTH_PER_SECOND * elapsed
-        self.rate = min(self._ceiling, grown)
-
 
 #: Waits for tokens end on a common beat, so that shards that run at their rate share
 #: requests instead of each sending alone: at most 20 ms, as the KPL's collector.

@@ -113,16 +113,16 @@ class ShardMap:
         hash_keys = self._ranges.get(shard_id)
         return hash_keys is not None and hash_keys.encloses(low, high)
 
-    def forget(self, now: float) -> None:
-        """Know nothing any more, closed shards included, and ask again.
+    def forget(self, now: float) -> dict[ShardId, HashKeyRange]:
+        """Know nothing any more, closed shards included, and ask again; return what is gone.
 
         For a stream that was deleted: another one under its name has shards of the same
         ids with other ranges, by which an answer must not be judged.
         """
-        if self.known or self._closed:
-            self._replace([], now, whole=False)
-            self._closed.clear()
+        gone = self._replace([], now, whole=False)
+        self._closed.clear()
         self.refresh.need(now, now)
+        return gone
 
     def listed(
         self, descriptions: Sequence[ShardDescription], now: float, jitter: float

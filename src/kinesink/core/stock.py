@@ -143,9 +143,12 @@ class Stock:
     def fail_waited_for(self, reason: DropReason, error: str, now: float) -> None:
         """Give up every record in line that somebody waits for."""
         waiting = self.unqueue()
-        contents = [c for entry in waiting.entries for c in entry.contents] + waiting.contents
+        ticketed = [entry for entry in waiting.entries if entry.ticketed]
+        contents = [c for entry in ticketed for c in entry.contents] + waiting.contents
         self.drop([content for content in contents if is_waited_for(content)], reason, error, now)
-        self.admit([content for content in contents if not is_waited_for(content)], now)
+        others = [entry for entry in waiting.entries if not entry.ticketed]
+        left = [content for content in contents if not is_waited_for(content)]
+        self.requeue(Unqueued(others, left), now, keep=True)
 
     def refuse(self, too_large: list[Content], now: float) -> None:
         """Give up what the stream can never take."""

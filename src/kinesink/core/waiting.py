@@ -1,6 +1,7 @@
-"""Entries that wait for something else than their turn: a backoff, or the shard map.
+"""Entries that wait for something else than their turn: a backoff, others, the shard map.
 
-Law: what waits here is looked at again at a known time, whatever else happens.
+Law: what waits here is looked at again at a known time, whatever else happens, or when
+nothing else is left to be tried.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,17 +33,19 @@ class Answer(NamedTuple):
 
 
 class Waiting:
-    """The entries in backoff, and the answers that cannot be judged yet."""
+    """The entries in backoff or set aside, and the answers that cannot be judged yet."""
 
     def __init__(self) -> None:
         #: When they are due, a tie breaker, the entry.
         self._retries: list[tuple[float, int, Entry]] = []
         self._serial = 0
+        #: Refused before anything worked; the one refused first on the left.
+        self._aside: deque[Entry] = deque()
         #: Oldest answer on the left.
         self._unjudged: deque[Answer] = deque()
 
     def __len__(self) -> int:
-        return len(self._retries) + len(self._unjudged)
+        return len(self._retries) + len(self._aside) + len(self._unjudged)
 
     def back_off(self, entry: Entry, until: float) -> None:
         """Keep an entry for a while."""
@@ -51,6 +55,21 @@ class Waiting:
     def next_due(self, now: float) -> Entry | None:
         """Return an entry whose backoff has ended, if there is one."""
         return heappop(self._retries)[2] if self._retries and self._retries[0][0] <= now else None
+
+    def set_aside(self, entry: Entry) -> None:
+        """Keep an entry until others have been tried."""
+        self._aside.append(entry)
+
+    def take_aside(self, most: int | None = None) -> list[Entry]:
+        """Return what was set aside, the first ``most`` or all of it, and forget it."""
+        aside = list(self._aside)[:most]
+        self._aside = deque(list(self._aside)[len(aside) :])
+        return aside
+
+    @property
+    def any_aside(self) -> bool:
+        """Whether an entry is set aside."""
+        return bool(self._aside)
 
     def hold(self, answer: Answer) -> None:
         """Keep an answer until the shard map is known better."""
@@ -68,12 +87,15 @@ class Waiting:
         return None
 
     def withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out the entries in backoff with an event from ``oldest_allowed`` or before."""
+        """Take out the entries with an event from ``oldest_allowed`` or before."""
         out = [entry for _, _, entry in self._retries if entry.oldest <= oldest_allowed]
         if out:
             self._retries = [retry for retry in self._retries if retry[2].oldest > oldest_allowed]
             heapify(self._retries)
-        return out
+        aside = [entry for entry in self._aside if entry.oldest <= oldest_allowed]
+        if aside:
+            self._aside = deque(entry for entry in self._aside if entry not in aside)
+        return out + aside
 
     def expire(self, oldest_allowed: float) -> list[Content]:
         """Give up the events that are too old and whose answers are held."""
@@ -89,7 +111,8 @@ class Waiting:
         """Return the arrival of the oldest event here; infinite without any."""
         retries = (retry[2].oldest for retry in self._retries)
         unjudged = (answer.of.oldest for answer in self._unjudged)
-        return min(min(retries, default=math.inf), min(unjudged, default=math.inf))
+        aside = (entry.oldest for entry in self._aside)
+        return min(chain(retries, unjudged, aside), default=math.inf)
 
     def deadline(self) -> float:
         """Return when an entry is due or an answer was held for too long."""
