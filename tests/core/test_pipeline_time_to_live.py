@@ -340,3 +340,18 @@ def test_N4_copies_count_once() -> None:
     assert world.copies == {b"x": 2, b"y": 2}
     assert world.pipeline.ledger.retried == 2
     world.check(delivered=2)
+
+
+def test_T3_what_lingers_expires_on_time_although_younger_ones_are_held_back() -> None:
+    """Each place is looked at for the next expiry, not the first that has something."""
+    world = ready(framing="none", linger=1.0, time_to_live=2.0)
+    began = world.now
+    world.keyed(b"lingers", waited=True)
+    world.step()
+    world.pipeline._calls.blocked_until = world.now + 10.0
+    world.run(0.5)
+    world.add(UserRecord(b"old", arrival=world.now - 1.9, partition_key="k", ticket=Ticket()))
+    world.keyed(b"held", waited=True)
+    world.run(5)
+    assert [at - began for at in expired_at(world)] == pytest.approx([0.6, 2.0, 2.5])
+    world.check(delivered=0)

@@ -140,14 +140,15 @@ class Collector:
     def _take_from(self, pace: ShardPace, limiter: RateLimiter, draft: _Draft, now: float) -> float:
         """Move entries of one shard into the draft; return the wait of the next one."""
         while pace.queue:
-            size = pace.queue[0].size
+            keyless = limiter.yields(pace)
+            size = (limiter.keyless if keyless else pace.queue)[0].size
             wait = pace.wait(size, now)
             if wait > 0:
                 return wait
             if not draft.has_room(size) or not draft.grants(pace.shard_id, size):
                 return 0.0
             pace.spend(size)
-            draft.add(limiter.take(pace.queue))
+            draft.add(limiter.take_for(pace) if keyless else limiter.take(pace.queue))
         return 0.0
 
     def _take_keyless(self, limiter: RateLimiter, draft: _Draft, now: float) -> None:
@@ -156,12 +157,12 @@ class Collector:
             if not draft.has_room(entry.size):
                 return
             if limiter.has_shards:
-                placement = limiter.place_keyless(entry.size, now, draft.grants)
-                if placement is None:
+                pace = limiter.place_keyless(entry.size, now, draft.grants)
+                if pace is None:
                     return
-                placement.pace.spend(entry.size)
-                entry.bind(placement.pace.shard_id, placement.hash_key)
+                pace.spend(entry.size)
+                draft.add(limiter.take_for(pace))
             else:
                 self._turn += 1
                 entry.bind(None, hash_key_of(str(self._turn)))
-            draft.add(limiter.take(limiter.keyless))
+                draft.add(limiter.take(limiter.keyless))

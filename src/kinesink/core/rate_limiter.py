@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core.pace import LONGEST_LOOK, Quiet, ShardPace
 
@@ -27,20 +27,12 @@ if TYPE_CHECKING:
 _LONGEST_BEAT: Final = 0.02
 _BEAT_PER_LINGER: Final = 0.2
 
-#: Shards looked at to place one keyless entry; more would make the cost of an event
-#: grow with the stream, fewer would find no room where there is some.
+#: Shards looked at, at most, to place one keyless entry; more would make the cost of an
+#: event grow with the stream, fewer would find no room where there is some.
 _CANDIDATES: Final = 16
-
 
 #: More than a stream has; the place of the first shard is drawn among so many.
 _MANY_SHARDS: Final = 2**32
-
-
-class Placement(NamedTuple):
-    """Where a keyless entry may go now."""
-
-    pace: ShardPace
-    hash_key: int
 
 
 class RateLimiter:
@@ -59,13 +51,21 @@ class RateLimiter:
         self._paces: dict[ShardId, ShardPace] = {}
         #: Entries for no shard in particular: without a map, or on a stream that
         #: places records as it likes. Only backoff holds them.
-        self._anywhere = ShardPace(None, ceiling=math.inf, first_bytes=0, now=0.0)
+        self._anywhere = ShardPace(
+            None, ceiling=math.inf, first_bytes=0, now=0.0, quiet=Quiet()
+        )
+        #: What the paces of the shards have in common.
+        self._quiet = Quiet()
         self._schedule: list[tuple[float, int, ShardPace]] = []
         self._serial = 0
         #: Keyless entries, first in line on the left.
         self.keyless: deque[Entry] = deque()
         self._look_at_keyless = -math.inf
+        #: Whether no shard would take the first of them when it was last looked at.
+        self._crowded = False
         self._shards: Sequence[Shard] = ()
+        #: A hash key of each shard that keyless entries can be placed on.
+        self._hash_keys: dict[ShardId, int] = {}
         self._next_shard = int(jitter * _MANY_SHARDS)
         #: Entries that wait.
         self.waiting = 0
@@ -73,6 +73,7 @@ class RateLimiter:
     def use_shards(self, shards: Sequence[Shard]) -> None:
         """Place keyless entries on ``shards`` from now on; none means anywhere."""
         self._shards = shards
+        self._hash_keys = {shard.shard_id: shard.range.midpoint for shard in shards}
         self._next_shard %= max(1, len(shards))
         self._look_at_keyless = -math.inf
 
@@ -83,7 +84,11 @@ class RateLimiter:
         pace = self._paces.get(shard_id)
         if pace is None:
             pace = self._paces[shard_id] = ShardPace(
-                shard_id, ceiling=self._ceiling, first_bytes=self._first_bytes, now=now
+                shard_id,
+                ceiling=self._ceiling,
+                first_bytes=self._first_bytes,
+                now=now,
+                quiet=self._quiet,
             )
         return pace
 
@@ -121,47 +126,65 @@ class RateLimiter:
     def put_back(self, pace: ShardPace, now: float, wait: float) -> None:
         """Look at a pace again after ``wait`` seconds, on the beat; 0 is at once."""
         if pace.queue:
+            wait = min(wait, LONGEST_LOOK)
             self._schedule_at(pace, self._on_the_beat(now + wait) if wait else now)
+
+    def yields(self, pace: ShardPace) -> bool:
+        """Tell whether the first keyed entry of a pace lets the first keyless one go before.
+
+        That is when the keyless one is older and found no room elsewhere.
+        """
+        return (
+            self._crowded
+            and bool(self.keyless)
+            and self.keyless[0].oldest < pace.queue[0].oldest
+            and pace.shard_id in self._hash_keys
+        )
+
+    def take_for(self, pace: ShardPace) -> Entry:
+        """Take the first keyless entry out of the limiter's hands, bound to the pace's shard."""
+        entry = self.take(self.keyless)
+        shard_id = pace.shard_id
+        if shard_id is not None:
+            entry.bind(shard_id, self._hash_keys[shard_id])
+        return entry
 
     def place_keyless(
         self, size: int, now: float, grants: Callable[[ShardId, int], bool]
-    ) -> Placement | None:
-        """Return the best shard for a keyless entry now, or None if it must wait.
+    ) -> ShardPace | None:
+        """Return the pace of a shard for a keyless entry now, or None if it must wait.
 
-        Of the next few shards in turn it is the one with the most room that is
-        neither throttled nor in use by waiting keyed entries.
+        It is the next shard in turn that has room and is neither throttled nor in use by
+        waiting keyed entries. So a slow shard gets what it can take, and at most that.
 
         :param grants: tells whether the request has room for ``size`` bytes more of a
             shard; always, while it is empty.
         """
         count = len(self._shards)
-        best: ShardPace | None = None
-        best_position = 0
-        held_back: list[ShardPace] = []
+        passed: list[ShardPace] = []
         next_look = math.inf
         for turn in range(min(count, _CANDIDATES)):
             position = (self._next_shard + turn) % count
             shard_id = self._shards[position].shard_id
             pace = self.pace_of(shard_id, now)
-            possible_at = pace.due_at if pace.queue else now + pace.wait(size, now)
-            if possible_at > now:
-                held_back.append(pace)
-                next_look = min(next_look, possible_at)
-            elif pace.queue or not grants(shard_id, size):
-                next_look = now
-            elif best is None or pace.byte_tokens > best.byte_tokens:
-                best, best_position = pace, position
-        if best is None:
-            self._next_shard = (self._next_shard + _CANDIDATES) % count
-            if next_look > now:
-                self._look_at_keyless = self._on_the_beat(next_look)
-            return None
-        for pace in held_back:
-            if not pace.queue:
-                # Nothing waits for its tokens, so its rate has no reason to grow.
-                pace.wanted = False
-        self._next_shard = (best_position + 1) % count
-        return Placement(best, self._shards[best_position].range.midpoint)
+            if pace.queue:
+                next_look = min(next_look, max(now, pace.due_at))
+                continue
+            wait = pace.wait(size, now)
+            if wait:
+                passed.append(pace)
+            elif grants(shard_id, size):
+                for each in passed:
+                    each.release()
+                self._next_shard = (position + 1) % count
+                self._crowded = False
+                return pace
+            next_look = min(next_look, now + wait)
+        self._crowded = True
+        self._next_shard = (self._next_shard + _CANDIDATES) % count
+        if next_look > now:
+            self._look_at_keyless = self._on_the_beat(min(next_look, now + LONGEST_LOOK))
+        return None
 
     @property
     def keyless_at(self) -> float:
@@ -195,15 +218,14 @@ class RateLimiter:
     def bequeath(self, gone: ShardId, heirs: Iterable[Shard], now: float) -> None:
         """Forget a shard that is gone.
 
-        Its heirs go on at its rate, or at a lower one that another parent left them.
+        Its heirs go on at its rate, with what is known of its throttles.
         """
         pace = self._paces.pop(gone, None)
         if pace is None:
             return
         for heir in heirs:
-            known = heir.shard_id in self._paces
-            inherited = self.pace_of(heir.shard_id, now)
-            inherited.rate = min(inherited.rate, pace.rate) if known else pace.rate
+            shared = heir.shard_id in self._paces
+            self.pace_of(heir.shard_id, now).inherit(pace, shared=shared)
 
     def take(self, queue: deque[Entry]) -> Entry:
         """Take the first entry of a queue out of the limiter's hands."""
@@ -219,6 +241,9 @@ class RateLimiter:
                 queue.clear()
                 queue.extend(entry for entry in entries if entry.oldest > oldest_allowed)
                 out += [entry for entry in entries if entry.oldest <= oldest_allowed]
+        for pace in self._paces.values():
+            if not pace.queue:
+                pace.release()
         self.waiting -= len(out)
         return out
 

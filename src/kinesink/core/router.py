@@ -247,7 +247,7 @@ class Router:
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
         window = self._aggregator.deadline - self._linger
-        return min((content.arrival for content in self._waiting()), default=window)
+        return min([window, *(content.arrival for content in self._waiting())])
 
     def deadline(self, now: float) -> float:
         """Return when something can be routed or leaves the window."""
