@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kinesink.core.records import ATTEMPTS_KEPT, DropReason, UserRecord
+from kinesink.core.records import ATTEMPTS_KEPT, DropReason, UserRecord, is_waited_for
 from kinesink.core.retry_policy import Kind, classify_entry, classify_request
 from kinesink.testing.simulation.events import SimulatedTicket
 from kinesink.testing.simulation.violation import Violation
@@ -28,9 +28,12 @@ __all__ = ["Account"]
 _SWEEP_SECONDS_PER_EVENT: Final = 20e-6
 _ROUNDING: Final = 1e-6
 
+#: Records refused one by one before anything worked, from which on those who wait are told.
+_ENOUGH_REFUSED: Final = 8
+
 #: Questions about the stream in so many seconds, at most.
 _WINDOW: Final = 60.0
-_MOST_LISTINGS: Final = 600
+_MOST_LISTINGS: Final = 70
 _MOST_DESCRIPTIONS: Final = 70
 
 
@@ -38,7 +41,12 @@ class Account:
     """The account of one producer, kept from outside."""
 
     def __init__(
-        self, pipeline: Pipeline, options: PipelineOptions, events: Events, smallest_limit: int
+        self,
+        pipeline: Pipeline,
+        options: PipelineOptions,
+        events: Events,
+        smallest_limit: int,
+        lag: float,
     ) -> None:
         self._pipeline = pipeline
         self._options = options
@@ -49,8 +57,11 @@ class Account:
         self.nameless_received = 0
         #: Whether everything pending was given up once.
         self.abandoned = False
-        #: Whether any call of it was ever answered.
+        #: Whether any call of it was ever answered, and calls of one entry that were refused
+        #: for what is in it before.
         self.ever_taken = False
+        self._refused_alone = 0
+        self._lag = lag
         self._delivered = 0
         self._questions: dict[str, deque[float]] = {"ListShards": deque(), "Describe": deque()}
         self._under_way = {"ListShards": 0, "Describe": 0}
@@ -108,14 +119,16 @@ class Account:
             for event in named:
                 if event.dropped is not None:
                     raise Violation("results", f"{event} is dropped twice")
-                self._check_reason(event, reason, now)
+                self._check_reason(event, reason, now, waited_for=is_waited_for(content))
                 self._events.dropped_one(event, reason)
-            if isinstance(content, UserRecord) and content.ticket is not None:
+            if isinstance(content, UserRecord) and is_waited_for(content):
                 if effect.result is None or effect.result.success:
                     raise Violation("results", f"{named} ended without a result")
                 self._ends(content, effect.result, now, expiries=reason is DropReason.EXPIRED)
 
-    def _check_reason(self, event: Event, reason: DropReason, now: float) -> None:
+    def _check_reason(
+        self, event: Event, reason: DropReason, now: float, *, waited_for: bool
+    ) -> None:
         age = now - event.arrival
         if reason is DropReason.EXPIRED:
             holds = age >= self._options.time_to_live - _ROUNDING
@@ -127,13 +140,18 @@ class Account:
         elif reason is DropReason.SHUTDOWN:
             holds = self.abandoned
         elif reason in {DropReason.REJECTED, DropReason.INTERNAL}:
-            holds = event.refused
+            holds = event.refused or (waited_for and self._nothing_works)
         else:
             holds = False
         if not holds:
             raise Violation(
                 "reasons", f"{event} is dropped as {reason.value}, {age:.3f} s old, without cause"
             )
+
+    @property
+    def _nothing_works(self) -> bool:
+        """Whether so much was refused that it cannot be the records."""
+        return not self.ever_taken and self._refused_alone >= _ENOUGH_REFUSED
 
     @property
     def _frame_bytes(self) -> int:
@@ -143,9 +161,13 @@ class Account:
         return 1 if self._options.compression is None else self.smallest_limit // 64 + 200
 
     def _check_age(self, event: Event, age: float) -> None:
-        slack = _ROUNDING + _SWEEP_SECONDS_PER_EVENT * self._events.added
-        if age > self._options.time_to_live + slack:
+        if age > self._longest_life:
             raise Violation("time to live", f"{event} ended {age:.3f} s after it had arrived")
+
+    @property
+    def _longest_life(self) -> float:
+        slack = _ROUNDING + self._lag + _SWEEP_SECONDS_PER_EVENT * self._events.added
+        return self._options.time_to_live + slack
 
     def _ends(self, record: UserRecord, result: RecordResult, now: float, expiries: int) -> None:
         ticket = record.ticket
@@ -154,8 +176,7 @@ class Account:
         ticket.resolve(result)
         if len(ticket.results) > 1:
             raise Violation("results", f"{self._events.of(record)} was told twice")
-        slack = _ROUNDING + _SWEEP_SECONDS_PER_EVENT * self._events.added
-        if now > record.arrival + self._options.time_to_live + slack:
+        if now > record.arrival + self._longest_life:
             raise Violation("time to live", f"{self._events.of(record)} ended too late")
         calls = ticket.calls + expiries
         if result.reason is DropReason.SHUTDOWN:
@@ -173,6 +194,7 @@ class Account:
         """Take note of events that may be given up for the failure of a whole call."""
         kind = classify_request(failure.code, failure.message)
         alone = len(entries) == 1 and not entries[0].shared
+        self._refused_alone += kind is Kind.BAD_ENTRY and len(entries) == 1
         if kind in {Kind.PERMANENT, Kind.CLOCK} or (
             kind is Kind.BAD_ENTRY and (alone or not self.ever_taken)
         ):

@@ -74,17 +74,26 @@ class Member:
             compressor=pack if scenario.packs else None,
         )
         smallest = min(self.options.record_max_bytes or world.record_max, world.record_max)
-        self.account = Account(self.pipeline, self.options, self.events, smallest)
+        self.account = Account(self.pipeline, self.options, self.events, smallest, scenario.lag)
         self.wire = WireAudit(self.options)
         self.shard_map = find(self.pipeline, ShardMap)
         self._driver = Driver(self.pipeline, world.clock, self)
         self.questions = Questions(self)
+        self._works_soon = False
         #: Whether it cannot know yet that its stream was created anew.
         self.unaware = False
         self.carried: dict[PutRecordsRequest, None] = {}
 
     def step(self) -> None:
-        """Let the pipeline do what is to be done now, and check everything."""
+        """Let the pipeline do what is to be done now, or soon, and check everything then."""
+        if not self.world.scenario.lag:
+            self._work()
+        elif not self._works_soon:
+            self._works_soon = True
+            self.later(self.dice.between(0.0, self.world.scenario.lag), self._work)
+
+    def _work(self) -> None:
+        self._works_soon = False
         self._driver.step()
         self.account.check()
 

@@ -103,7 +103,7 @@ class Questions:
         member.note("ListShards answers %s", said)
         member.account.answered("ListShards")
         member.pipeline.shards_listed(listing, self._world.clock.now)
-        member.wire.forgets_but({shard.shard_id for shard in member.shard_map.shards})
+        member.wire.knows({shard.shard_id: shard.range for shard in member.shard_map.shards})
         member.step()
 
     def _describe(self, trouble: Episode | None) -> None:

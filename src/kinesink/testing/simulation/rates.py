@@ -17,8 +17,9 @@ from kinesink.core.limits import SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECON
 from kinesink.testing.simulation.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
+    from kinesink.core.hash_key import HashKeyRange
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import ShardId
 
@@ -56,6 +57,7 @@ class PaceAudit:
             + self._bytes_per_second * _ROUNDING
         )
         self._levels: dict[ShardId, _Level] = {}
+        self._ranges: Mapping[ShardId, HashKeyRange] = {}
 
     def sent(self, shard_id: ShardId | None, size: int, now: float) -> None:
         """Count an entry on its way to a shard."""
@@ -82,7 +84,13 @@ class PaceAudit:
                 f"them at once; a bucket is {self._most_bytes:.0f}",
             )
 
-    def knows(self, shard_ids: Collection[ShardId]) -> None:
-        """Forget the shards that the producer has forgotten; back again they begin anew."""
-        for shard_id in [known for known in self._levels if known not in shard_ids]:
-            del self._levels[shard_id]
+    def knows(self, ranges: Mapping[ShardId, HashKeyRange]) -> None:
+        """Take note of the shards that the producer knows now, and their ranges.
+
+        One that it has forgotten begins anew when it is back, and so does an id that stands
+        for another range: its stream was created anew.
+        """
+        for shard_id in list(self._levels):
+            if ranges.get(shard_id) != self._ranges.get(shard_id):
+                del self._levels[shard_id]
+        self._ranges = ranges

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "run_seed"]
 
-#: The containers of a pipeline are looked at every so many turns of the clock.
-_LOOK_EVERY: Final = 250
+#: The containers of a pipeline are looked at so often while there is trouble, and every so
+#: many turns of the clock.
+_LOOKS: Final = 4
+_LOOK_EVERY: Final = 500
 
 #: Seconds after the last fault within which a stream is used again: the longest backoff,
 #: and the longest call before it.
@@ -112,6 +114,9 @@ def _run(world: World) -> None:
         for time, size in member.traffic.times():
             clock.at(time, partial(_arrive, member, size))
         clock.at(calm + _PROBED_AFTER, partial(_probe, member))
+    for part in range(1, _LOOKS + 1):
+        at = world.scenario.start + (calm - world.scenario.start) * part / _LOOKS
+        clock.at(at, partial(_look, world))
     turns = _turn(world, calm, 0)
     world.trace.note(clock.now, "all faults and changes are over")
     rest = _time_to_rest(world)
@@ -135,8 +140,7 @@ def _turn(world: World, until: float, turns: int) -> int:
         clock.advance()
         turns += 1
         if turns % _LOOK_EVERY == 0:
-            for member in world.members:
-                _check_memory(member, world)
+            _look(world)
         if turns > _MOST_TURNS:
             raise Violation("progress", "the simulation does not come to rest")
     clock.now = max(clock.now, min(until, clock.next_at))
@@ -176,6 +180,11 @@ def _time_to_rest(world: World) -> float:
     slowest = min(1.0, *(member.options.shard_rate_limit for member in world.members))
     needed = max(events / limits.records_per_second, size / limits.bytes_per_second)
     return _RECOVERY + _PROBED_AFTER + 5 * needed / slowest
+
+
+def _look(world: World) -> None:
+    for member in world.members:
+        _check_memory(member, world)
 
 
 def _check_memory(member: Member, world: World) -> None:

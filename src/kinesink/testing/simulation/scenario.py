@@ -51,6 +51,9 @@ class Scenario:
     """Whether lines are compressed; what by, the simulation decides."""
     oversize_fails_entry: bool
     latency: float
+    """Of a round trip, about, in seconds."""
+    lag: float
+    """Seconds by which a producer may come late to its work."""
     options: tuple[PipelineOptions, ...]
     """Of each producer."""
     events: int
@@ -103,6 +106,7 @@ def draw_scenario(seed: int) -> Scenario:
         packs=packs,
         oversize_fails_entry=dice.chance(0.5),
         latency=dice.pick((0.002, 0.02, 0.02, 0.1)),
+        lag=dice.pick((0.0, 0.0, 0.02)),
         options=tuple(
             _options(dice, lines=lines, packs=packs, auto=auto_allowed) for _ in range(producers)
         ),
@@ -124,8 +128,10 @@ def _extent(dice: Dice) -> tuple[float, int]:
     luck = dice.draw()
     if luck < 0.02:  # noqa: PLR2004 - one in fifty is long
         return dice.between(1.0, 6.0) * _HOUR, dice.whole(1000, 3000)
-    if luck < 0.1:  # noqa: PLR2004 - some are longer
+    if luck < 0.06:  # noqa: PLR2004 - some are longer
         return dice.between(60.0, 900.0), dice.whole(200, 1500)
+    if luck < 0.1:  # noqa: PLR2004 - and some are more than the shards take
+        return dice.between(1.0, 20.0), dice.whole(1000, 2500)
     return dice.between(0.5, 60.0), dice.whole(5, 250)
 
 
@@ -135,6 +141,8 @@ def _sizes(dice: Dice, record_max: int) -> tuple[int, ...]:
     luck = dice.draw()
     if luck < 0.4:  # noqa: PLR2004 - many streams have nothing but log lines
         return ordinary
+    if luck < 0.5:  # noqa: PLR2004 - or nothing but long ones
+        return (2000, 4000, 7000)
     around = (record_max - 40, record_max - 1, record_max, record_max + 1)
     large = around if record_max <= 64 * KIB else around[:1]
     extremes = (0, 1, 900, 1000, 4900, 5000, 5100, record_max // 3, *large)

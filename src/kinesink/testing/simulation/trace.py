@@ -6,15 +6,23 @@ Law: words are made only when somebody reads them.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Trace"]
 
-#: Happenings that a failure shows.
-_REMEMBERED: Final = 30
+#: Happenings that a failure shows, at most.
+_REMEMBERED: Final = 60
+
+
+class _Happening(NamedTuple):
+    now: float
+    words: str
+    values: tuple[object, ...]
 
 
 class Trace:
@@ -27,20 +35,28 @@ class Trace:
         """
         self._start = start
         self._say = say
-        self._last: deque[tuple[int, float, str, tuple[object, ...]]] = deque(maxlen=_REMEMBERED)
+        self._last: deque[_Happening] = deque(maxlen=_REMEMBERED)
         #: Happenings so far.
         self.step = 0
 
     def note(self, now: float, words: str, *values: object) -> None:
         """Take note of something; ``values`` go into the percent signs of ``words``."""
         self.step += 1
-        self._last.append((self.step, now, words, values))
+        happening = _Happening(now, words, values)
         if self._say is not None:
-            self._say(self._line(self.step, now, words, values))
+            self._say(self._line(self.step, happening))
+        self._last.append(happening)
 
     def lines(self) -> list[str]:
-        """Return the last happenings in words."""
-        return [self._line(*happening) for happening in self._last]
+        """Return the last happenings in words, what is the same several times in one line."""
+        first = self.step - len(self._last) + 1
+        lines: list[str] = []
+        for same, group in groupby(enumerate(self._last, first), key=itemgetter(1)):
+            steps = [step for step, _ in group]
+            times = f" ({len(steps)} times)" if len(steps) > 1 else ""
+            lines.append(self._line(steps[0], same) + times)
+        return lines
 
-    def _line(self, step: int, now: float, words: str, values: tuple[object, ...]) -> str:
+    def _line(self, step: int, happening: _Happening) -> str:
+        now, words, values = happening
         return f"{step:6d} {now - self._start:12.6f}  {words % values}"

@@ -46,7 +46,9 @@ class Traffic:
             yield dice.between(scenario.start, scenario.calm), size
 
     def batch(self, size: int, now: float) -> list[Content]:
-        """Return some events that arrive now."""
+        """Return some events that arrive now, or have been on their way for a moment."""
+        if self._dice.chance(0.1):
+            now -= self._dice.between(0.0, 0.02)
         keyless: list[bytes] = []
         contents: list[Content] = []
         for _ in range(size):

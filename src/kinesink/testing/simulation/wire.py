@@ -13,9 +13,10 @@ from kinesink.testing.simulation.rates import PaceAudit
 from kinesink.testing.simulation.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
     from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.hash_key import HashKeyRange
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import PutRecordsEntry, ShardId
 
@@ -51,9 +52,9 @@ class WireAudit:
         """Take note of a request that failed as a whole."""
         self._refused.update((id(slot), slot) for slot in request.wire)
 
-    def forgets_but(self, shard_ids: Collection[ShardId]) -> None:
-        """Take note of the only shards that the producer still knows."""
-        self._pace.knows(shard_ids)
+    def knows(self, ranges: Mapping[ShardId, HashKeyRange]) -> None:
+        """Take note of the shards that the producer knows now."""
+        self._pace.knows(ranges)
 
     def _check_sizes(self, request: PutRecordsRequest) -> None:
         options = self._options

@@ -1,0 +1,257 @@
+"""Ways to break the core, each of which the simulator must notice.
+
+Each is a small lie in one place, such as a careless change could make.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kinesink.core import pipeline as pipeline_module
+from kinesink.core import verdict
+from kinesink.core.attempts import AttemptLog
+from kinesink.core.calls import Calls
+from kinesink.core.ledger import Ledger
+from kinesink.core.pipeline import Pipeline
+from kinesink.core.rate_limiter import RateLimiter, ShardPace
+from kinesink.core.records import Answered
+from kinesink.core.refresh import Refresh
+from kinesink.core.stock import Stock
+from kinesink.core.verdict import Action, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from kinesink.core.collector import PutRecordsRequest
+
+    Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+class Mutant(NamedTuple):
+    """A broken core, and the invariants of which one must be found violated."""
+
+    mutate: Mutation
+    invariants: tuple[str, ...]
+
+
+def count_a_stray_aggregate_as_delivered(patch: pytest.MonkeyPatch) -> None:
+    """Believe a shard that took an aggregated record, whatever its range."""
+    judge = verdict.judge
+
+    def credulous(*args: object, **kwargs: object) -> Verdict:
+        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+        if verdict.action in {Action.REROUTE, Action.HOLD, Action.SEND_ALONE}:
+            return Verdict(Action.DELIVER)
+        return verdict
+
+    patch.setattr(pipeline_module, "judge", credulous)
+
+
+def lose_an_entry_on_retry(patch: pytest.MonkeyPatch) -> None:
+    """Forget an entry that is to be sent again."""
+    patch.setattr(Stock, "queue_again", lambda *_: None)
+
+
+def count_a_throttled_entry_as_delivered(patch: pytest.MonkeyPatch) -> None:
+    """Take a refusal for rate for a success."""
+    judge = verdict.judge
+
+    def credulous(*args: object, **kwargs: object) -> Verdict:
+        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+        return Verdict(Action.DELIVER) if verdict.action is Action.SLOW_DOWN else verdict
+
+    patch.setattr(pipeline_module, "judge", credulous)
+
+
+def ignore_the_limiter_on_flush(patch: pytest.MonkeyPatch) -> None:
+    """Let everything go at once from the first flush on."""
+    flush, wait = Pipeline.flush, ShardPace.wait
+    hurried: list[bool] = []
+
+    def careless_flush(self: Pipeline) -> int:
+        hurried.append(True)
+        return flush(self)
+
+    def careless_wait(self: ShardPace, size: int, now: float) -> float:
+        return 0.0 if hurried else wait(self, size, now)
+
+    patch.setattr(Pipeline, "flush", careless_flush)
+    patch.setattr(ShardPace, "wait", careless_wait)
+
+
+def forget_to_pace(patch: pytest.MonkeyPatch) -> None:
+    """Spend no tokens."""
+    patch.setattr(ShardPace, "spend", lambda *_: None)
+
+
+def send_what_has_arrived_again(patch: pytest.MonkeyPatch) -> None:
+    """Take every fourth success of an entry for a fault."""
+    judge = verdict.judge
+    answers: list[Verdict] = []
+
+    def doubtful(*args: object, **kwargs: object) -> Verdict:
+        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+        answers.append(verdict)
+        if verdict.action is Action.DELIVER and len(answers) % 4 == 0:
+            return Verdict(Action.RETRY)
+        return verdict
+
+    patch.setattr(pipeline_module, "judge", doubtful)
+
+
+def credit_the_neighbour(patch: pytest.MonkeyPatch) -> None:
+    """Read the results of a request from the wrong end."""
+    request_done = Pipeline.request_done
+
+    def careless(self: Pipeline, request: PutRecordsRequest, outcome: object, now: float) -> None:
+        if isinstance(outcome, Answered):
+            outcome = Answered(outcome.results[::-1])
+        request_done(self, request, outcome, now)  # type: ignore[arg-type]
+
+    patch.setattr(Pipeline, "request_done", careless)
+
+
+def never_expire(patch: pytest.MonkeyPatch) -> None:
+    """Keep events past their time to live."""
+    patch.setattr(Stock, "expiry_at", math.inf)
+
+
+def expire_early(patch: pytest.MonkeyPatch) -> None:
+    """Give events up at half their time to live."""
+    init = Stock.__init__
+
+    def hasty(self: Stock, *args: object, **kwargs: object) -> None:
+        init(self, *args, **kwargs)  # type: ignore[arg-type]
+        self._time_to_live /= 2
+
+    patch.setattr(Stock, "__init__", hasty)
+
+
+def drop_in_silence(patch: pytest.MonkeyPatch) -> None:
+    """Tell nobody of what is given up."""
+    patch.setattr(AttemptLog, "dropped", lambda *_, **__: None)
+
+
+def count_what_was_dropped_twice(patch: pytest.MonkeyPatch) -> None:
+    """Count each drop once more."""
+    gave_up = Ledger.gave_up
+
+    def twice(self: Ledger, contents: object, reason: object) -> None:
+        gave_up(self, contents, reason)  # type: ignore[arg-type]
+        self.dropped[reason] += 1  # type: ignore[index]
+
+    patch.setattr(Ledger, "gave_up", twice)
+
+
+def forget_failed_attempts(patch: pytest.MonkeyPatch) -> None:
+    """Write nothing down of calls that failed."""
+    patch.setattr(AttemptLog, "failed", lambda *_, **__: None)
+
+
+def tell_twice(patch: pytest.MonkeyPatch) -> None:
+    """Resolve what somebody waits for once more."""
+    delivered = AttemptLog.delivered
+
+    def twice(self: AttemptLog, *args: object) -> None:
+        delivered(self, *args)  # type: ignore[arg-type]
+        delivered(self, *args)  # type: ignore[arg-type]
+
+    patch.setattr(AttemptLog, "delivered", twice)
+
+
+def ask_while_a_question_is_under_way(patch: pytest.MonkeyPatch) -> None:
+    """Forget that a listing is under way."""
+    ask = Refresh.ask
+
+    def impatient(self: Refresh, now: float) -> bool:
+        self.asked_at = None
+        return ask(self, now)
+
+    patch.setattr(Refresh, "ask", impatient)
+
+
+def ask_at_every_look(patch: pytest.MonkeyPatch) -> None:
+    """Ask again as soon as there is an answer."""
+    answered = Refresh.answered
+
+    def curious(self: Refresh, now: float, jitter: float) -> None:
+        answered(self, now, jitter)
+        self.due_at = now
+
+    patch.setattr(Refresh, "answered", curious)
+
+
+def look_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Name a deadline that has come."""
+    patch.setattr(Pipeline, "deadline", lambda _, now: now)
+
+
+def wait_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """Name no deadline after a failure."""
+    deadline = Pipeline.deadline
+
+    def forgetful(self: Pipeline, now: float) -> float:
+        return math.inf if self._stock.calls.failures else deadline(self, now)
+
+    patch.setattr(Pipeline, "deadline", forgetful)
+
+
+def remember_dead_shards(patch: pytest.MonkeyPatch) -> None:
+    """Keep the pace of shards that are gone."""
+    patch.setattr(RateLimiter, "bequeath", lambda *_: None)
+
+
+def hoard(patch: pytest.MonkeyPatch) -> None:
+    """Keep every request that was ever sent."""
+    begin = Calls.begin
+
+    def hoarding(self: Calls, request: PutRecordsRequest, now: float) -> float:
+        kept = self.__dict__.setdefault("kept", [])
+        kept.append(request)
+        kept.extend(range(500))
+        return begin(self, request, now)
+
+    patch.setattr(Calls, "begin", hoarding)
+
+
+def send_too_much_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Fill requests without end."""
+    patch.setattr("kinesink.core.collector._Draft.has_room", lambda *_: True)
+
+
+def crash(patch: pytest.MonkeyPatch) -> None:
+    """Raise where an entry is refused."""
+
+    def fail(*_: object) -> None:
+        msg = "a stage fails"
+        raise RuntimeError(msg)
+
+    patch.setattr(Stock, "queue_again", fail)
+
+
+MUTANTS: Final = (
+    Mutant(count_a_stray_aggregate_as_delivered, ("delivery",)),
+    Mutant(lose_an_entry_on_retry, ("memory", "progress")),
+    Mutant(count_a_throttled_entry_as_delivered, ("delivery",)),
+    Mutant(ignore_the_limiter_on_flush, ("rate",)),
+    Mutant(forget_to_pace, ("rate",)),
+    Mutant(send_what_has_arrived_again, ("copies",)),
+    Mutant(credit_the_neighbour, ("delivery", "copies")),
+    Mutant(never_expire, ("time to live", "progress")),
+    Mutant(expire_early, ("reasons",)),
+    Mutant(drop_in_silence, ("conservation",)),
+    Mutant(count_what_was_dropped_twice, ("conservation",)),
+    Mutant(forget_failed_attempts, ("attempts",)),
+    Mutant(tell_twice, ("results",)),
+    Mutant(ask_while_a_question_is_under_way, ("questions",)),
+    Mutant(ask_at_every_look, ("questions",)),
+    Mutant(look_again_at_once, ("progress",)),
+    Mutant(wait_for_ever, ("progress", "time to live")),
+    Mutant(remember_dead_shards, ("memory",)),
+    Mutant(hoard, ("memory",)),
+    Mutant(send_too_much_at_once, ("requests",)),
+    Mutant(crash, ("an error",)),
+)
