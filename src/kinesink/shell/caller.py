@@ -6,6 +6,7 @@ the calls of one stream, however long they hang, keep none of another from begin
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -75,13 +76,15 @@ class Caller:
         timeout: float,  # noqa: ASYNC109 - its end is an outcome like others
     ) -> Result | Failure:
         """Await a call; a question whose answer never came would never be asked again."""
-        deadline = anyio.current_time() + timeout
+        began = anyio.current_time()
         try:
             with anyio.move_on_after(timeout) as waiting:
                 async with self._connections.call((stream_name, operation)):
                     # From here on the client keeps the time, and knows what took so long.
-                    waiting.deadline = float("inf")
-                    return await call(timeout=deadline - anyio.current_time())
+                    waiting.deadline = math.inf
+                    # Rounded, because people read it.
+                    waited = round(anyio.current_time() - began, 2)
+                    return await call(timeout=timeout - waited)
         except Exception as error:  # noqa: BLE001 - see above
             self._report(stream_name, error)
             # What the machine lacks, such as memory or file handles, is no record's fault.

@@ -205,8 +205,8 @@ class ProducerTask:
         self._added = False
         while self._completions:
             self._completions.popleft()()
-        self._tidy(now)
         deadline = min((self._advance(stream, now) for stream in self.streams), default=math.inf)
+        self._tidy(now)
         self._settle()
         self._finish_flushes()
         self.turned()

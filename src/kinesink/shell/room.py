@@ -7,6 +7,7 @@ none larger than the bound waits for ever.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -34,7 +35,7 @@ class Room:
 
     def __init__(self, config: Config, task: ProducerTask) -> None:
         self._max_bytes = config.max_pending_bytes
-        self._max_events = config.max_pending_events or float("inf")
+        self._max_events = config.max_pending_events or sys.maxsize
         self._task = task
         self._lines: dict[str, _Line] = {}
 

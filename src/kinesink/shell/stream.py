@@ -94,8 +94,8 @@ class Stream:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is pending and no call under way."""
-        return not self.calls and not self.pipeline.ledger.pending
+        """Whether nothing is pending or to be told, and no call under way."""
+        return not (self.calls or self.pipeline.ledger.pending or self._tickets)
 
     @property
     def ledgers(self) -> list[Ledger]:
