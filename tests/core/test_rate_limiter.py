@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from kinesink.core.collector import Collector
 from kinesink.core.limits import SHARD_BYTES_PER_SECOND
-from kinesink.core.rate_limiter import RateLimiter, ShardPace
+from kinesink.core.pace import Quiet, ShardPace
+from kinesink.core.rate_limiter import RateLimiter
 from tests.core.entries import (
     OPTIONS,
     equal_shards,
@@ -38,7 +39,7 @@ MIB = 2**20
 
 def pace(*, ceiling: float = 1.0, first_bytes: int = 51_200, now: float = 0.0) -> ShardPace:
     """Return the pace of a shard at its start."""
-    return ShardPace(shard_id(0), ceiling=ceiling, first_bytes=first_bytes, now=now)
+    return ShardPace(shard_id(0), ceiling=ceiling, first_bytes=first_bytes, now=now, quiet=Quiet())
 
 
 def limiter(shards: int = 0, *, linger: float = 0.1, ceiling: float = 1.0) -> RateLimiter:
@@ -171,15 +172,25 @@ class TestBuckets:
 
 
 class TestAdaptation:
-    """Additive increase, multiplicative decrease."""
+    """Doubling until the first throttle, then growth by quiet time, and cuts by excess."""
 
-    def held_back(self, one: ShardPace, seconds: float) -> None:
+    def held_back(self, one: ShardPace, seconds: float, *, taken: bool = False) -> None:
         """Keep asking for more than the shard's rate for a while."""
         start = one._updated_at
         for tick in range(1, round(seconds * 50) + 1):
             now = start + tick / 50
             while one.wait(1000, now) == 0:
                 one.spend(1000)
+                if taken:
+                    one.taken(now)
+
+    def settled(self, *, accepted: int = 0) -> ShardPace:
+        """Return the pace of a shard that was throttled before, at a quarter of the start."""
+        one = pace(first_bytes=0)
+        one.throttled(-0.1, 0.0, jitter=0.0)
+        for _ in range(accepted):
+            one.taken(0.0)
+        return one
 
     def test_it_doubles_each_second_until_the_first_throttle(self) -> None:
         """While it is what holds entries back; up to the ceiling."""
@@ -187,7 +198,6 @@ class TestAdaptation:
         one.wait(1, 0.0)
         one.spend(10 * 51_200)
         one.wait(1, 0.0)
-        assert one.wanted
         one.wait(1, 0.5)
         assert one.rate == pytest.approx(0.25 * 2**0.5)
         one.wait(1, 1.0)
@@ -207,17 +217,41 @@ class TestAdaptation:
         calm.wait(100, 130.0)
         assert calm.rate == pytest.approx(0.5)
 
-    def test_f2_a_throttle_cuts_it_to_seven_tenths(self) -> None:
-        """And holds the shard back, longer each time in a row, with full jitter."""
+    def test_it_does_not_grow_past_the_end_of_a_wait(self) -> None:
+        """Whoever waited went elsewhere then, or has gone."""
+        left = pace(first_bytes=0)
+        assert left.wait(262_144 // 2, 0.0) == pytest.approx(0.4)
+        left.wait(1, 600.0)
+
+        assert left.rate == pytest.approx(0.25 * 2**0.4)
+
+    def test_the_first_throttle_cuts_it_to_a_quarter(self) -> None:
+        """Until then it was a guess."""
         one = pace()
         one.throttled(0.0, 1.0, jitter=0.5)
-        assert one.rate == pytest.approx(0.175)
+
+        assert one.rate == 0.0625
+
+    def test_f2_throttles_hold_the_shard_back(self) -> None:
+        """Longer each time in a row, with full jitter."""
+        one = pace()
+        one.throttled(0.0, 1.0, jitter=0.5)
         assert one.wait(1, 1.0) == pytest.approx(0.05)
         one.throttled(1.5, 2.0, jitter=1.0)
-        assert one.rate == pytest.approx(0.1225)
         assert one.wait(1, 2.0) == pytest.approx(0.2)
         one.throttled(2.5, 3.0, jitter=1.0)
         assert one.wait(1, 3.0) == pytest.approx(0.4)
+
+    @pytest.mark.parametrize(("accepted", "cut"), [(0, 0.3), (10, 0.3), (99, 0.06), (5999, 0.001)])
+    def test_a_cut_is_six_excesses_and_three_tenths_at_most(
+        self, accepted: int, cut: float
+    ) -> None:
+        """One refused in a hundred says that the load is a hundredth too high."""
+        one = self.settled(accepted=accepted)
+        one.throttled(0.5, 1.0, jitter=0.0)
+        assert one.rate == pytest.approx(0.0625 * (1 - cut))
+        one.throttled(1.5, 2.0, jitter=0.0)
+        assert one.rate == pytest.approx(0.0625 * (1 - cut) * 0.7)
 
     def test_what_was_sent_before_a_throttle_counts_with_it(self) -> None:
         """A hundred refusals of one moment are one."""
@@ -227,34 +261,98 @@ class TestAdaptation:
         one.throttled(0.9, 1.3, jitter=1.0)
 
         assert one.throttles == 1
-        assert one.rate == pytest.approx(0.175)
+        assert one.rate == 0.0625
 
     def test_it_is_cut_once_in_a_fifth_of_a_second(self) -> None:
-        """And again in the next fifth, however densely the throttles come."""
-        one = pace()
-        for tick in range(9):
-            now = 1.0 + tick * 0.11
+        """However densely the throttles come."""
+        one = self.settled()
+        for tick in range(1, 10):
+            now = tick * 0.11
+            one.taken(now - 0.02)
             one.throttled(now - 0.01, now, jitter=0.0)
 
-        assert one.rate == pytest.approx(0.25 * 0.7**5)
-        assert one.throttles == 9
+        assert one.rate == pytest.approx(0.0625 * 0.7**4)
 
-    @pytest.mark.parametrize(("ceiling", "floor"), [(1.0, 0.01), (0.005, 0.005)])
-    def test_it_has_a_floor(self, ceiling: float, floor: float) -> None:
-        """A hundredth of a shard, or the ceiling where that is lower."""
-        one = pace(ceiling=ceiling)
+    def test_a_row_of_throttles_cuts_four_times(self) -> None:
+        """It may be an outage, which is no reason to be slow after it."""
+        one = pace()
         for second in range(1, 50):
+            one.throttled(second - 0.1, float(second), jitter=0.0)
+
+        assert one.throttles == 49
+        assert one.rate == pytest.approx(0.0625 * 0.7**3)
+
+    @pytest.mark.parametrize(("ceiling", "floor"), [(1.0, 0.001), (0.0005, 0.0005)])
+    def test_it_has_a_floor(self, ceiling: float, floor: float) -> None:
+        """A thousandth of a shard, or the ceiling where that is lower."""
+        one = pace(ceiling=ceiling)
+        for second in range(1, 100):
+            one.taken(second - 0.05)
             one.throttled(second - 0.1, float(second), jitter=0.0)
 
         assert one.rate == floor
 
-    def test_after_a_throttle_it_grows_by_a_twentieth_a_second(self) -> None:
-        """Only while it is wanted."""
-        one = pace(first_bytes=0)
-        one.throttled(-0.1, 0.0, jitter=0.0)
-        self.held_back(one, 2.0)
+    def test_it_grows_faster_the_longer_nothing_was_throttled(self) -> None:
+        """By the square of the time at first, so that it is flat where throttles are regular."""
+        one = self.settled(accepted=128)
+        rates = [one.rate]
+        for _ in range(6):
+            self.held_back(one, 10.0, taken=True)
+            rates.append(one.rate)
+        growth = [later / earlier for earlier, later in pairwise(rates)]
 
-        assert one.rate == pytest.approx(0.175 + 0.1, abs=0.005)
+        assert growth == sorted(growth)
+        assert growth[0] < 1.02
+        assert 2.0 < rates[-1] / rates[0] < 4.0
+
+    def test_quiet_counts_little_where_little_was_accepted(self) -> None:
+        """Nobody refused it, but nobody was asked."""
+        grown = {}
+        for accepted in (1, 32, 128):
+            one = self.settled(accepted=accepted)
+            self.held_back(one, 30.0)
+            grown[accepted] = one.rate / 0.0625 - 1
+
+        assert 0.0 < grown[1] < grown[32] / 10
+        assert grown[32] < grown[128] / 4
+
+    def test_small_rates_grow_faster_than_large_ones(self) -> None:
+        """Which evens out the rates of a fleet."""
+        quiet = Quiet()
+        quiet.disturb(0.0)
+        quiet.accepted = 1000
+
+        assert quiet.growth(0.01, 10.0) == pytest.approx(2 * quiet.growth(0.04, 10.0))
+
+    def test_a_long_quiet_lets_it_double_again(self) -> None:
+        """The neighbours that were in the way are gone."""
+        quiet = Quiet()
+        quiet.disturb(0.0)
+        quiet.accepted = 1000
+
+        assert quiet.growth(0.01, 100.0) == pytest.approx(0.1)
+        assert quiet.growth(0.01, 3600.0) == pytest.approx(math.log(2))
+
+    def test_a_shard_that_was_never_throttled_grows_by_a_tenth(self) -> None:
+        """Though another shard was; it may be the only one that is full."""
+        limited = limiter()
+        limited.pace_of(shard_id(0), 0.0).throttled(-0.1, 0.0, jitter=0.0)
+        other = limited.pace_of(shard_id(1), 0.0)
+        self.held_back(other, 5.0)
+
+        assert other.rate == pytest.approx(0.25 * math.exp(0.5), rel=0.02)
+
+    def test_a_shard_that_refuses_everything_does_not_keep_the_others_slow(self) -> None:
+        """A row of throttles counts once for the stream."""
+        limited = limiter()
+        dead, other = (limited.pace_of(shard_id(number), 0.0) for number in range(2))
+        for one in (dead, other):
+            one.throttled(-0.1, 0.0, jitter=0.0)
+        for second in range(1, 60):
+            dead.throttled(second - 0.5, float(second), jitter=0.0)
+            self.held_back(other, 1.0, taken=True)
+
+        assert other.rate > 2 * 0.0625
 
     def test_success_ends_the_row_of_throttles(self) -> None:
         """If it was sent after the last of them."""
@@ -346,7 +444,7 @@ class TestQueues:
         limited.taken(shard_id(1), 1.5)
 
         assert [each.throttles for each in paces] == [1, 0, 1]
-        assert {each.rate for each in paces} == {0.175}
+        assert {each.rate for each in paces} == {0.0625}
 
     def test_old_entries_can_be_withdrawn(self) -> None:
         """From every queue; the others keep their order."""
@@ -366,6 +464,29 @@ class TestQueues:
         assert limited.oldest() == math.inf
         assert limited.deadline(7.0) <= 7.0
         assert sends(limited, 8.0, start=7.0) == []
+
+    def test_what_waits_long_is_looked_at_each_second(self) -> None:
+        """Its rate may have grown meanwhile, so that its debt is paid earlier."""
+        limited = limiter(1)
+        one = limited.pace_of(shard_id(0), 0.0)
+        one.throttled(-0.1, 0.0, jitter=0.0)
+        one.spend(10 * MIB)
+        for entry in (keyed_entry(predicted=shard_id(0)), keyless_entry()):
+            limited.add(entry, 1.0)
+            assert sends(limited, 1.0, start=1.0) == []
+            assert limited.deadline(1.0) <= 2.02
+
+    def test_withdrawn_entries_leave_no_growth_behind(self) -> None:
+        """Nobody waits for the shard any more."""
+        limited = limiter()
+        one = limited.pace_of(shard_id(0), 0.0)
+        one.spend(MIB)
+        limited.add(keyed_entry(predicted=shard_id(0)), 0.0)
+        assert sends(limited, 0.0) == []
+        limited.withdraw(math.inf)
+        one.wait(1, 1.0)
+
+        assert one.rate == 0.25
 
     @settings(max_examples=100, deadline=None)
     @given(
@@ -455,9 +576,10 @@ class TestPlacement:
         for shard in open_shards(4):
             placement = limited.place_keyless(100, 0.0, every_shard)
             assert placement is not None
-            assert placement.pace.shard_id == shard.shard_id
-            assert placement.hash_key == shard.range.midpoint
-            placement.pace.spend(100)
+            assert placement.shard_id == shard.shard_id
+            limited.add(keyless_entry(100), 0.0)
+            assert limited.take_for(placement).outer_hash_key == shard.range.midpoint
+            placement.spend(100)
 
     def test_r15_shards_share_in_proportion_to_what_they_can_take(self) -> None:
         """One at a third of the rate of the others gets a third of the bytes."""
@@ -486,11 +608,29 @@ class TestPlacement:
         for now in (1.0, 1.0, 1.0, 1.0, 1.2, 1.2, 1.2):
             placement = limited.place_keyless(90_000, now, every_shard)
             assert placement is not None
-            placement.pace.spend(90_000)
-            chosen.append(placement.pace.shard_id)
+            placement.spend(90_000)
+            chosen.append(placement.shard_id)
 
         assert shard_id(1) not in chosen[:4]
         assert shard_id(1) in chosen[4:]
+
+    def test_r16_a_keyless_entry_that_was_refused_walks_around_at_once(self) -> None:
+        """Its keyed neighbour waits for the shard."""
+        limited, collector = limiter(2), Collector(OPTIONS)
+        limited.add(keyed_entry(100, predicted=shard_id(0)), 1.0)
+        request = collector.form(limited, 1.0)
+        limited.add(keyless_entry(100), 1.0)
+        other = collector.form(limited, 1.0)
+        assert request is not None
+        assert other is not None
+        for entry in (*request.entries, *other.entries):
+            limited.throttled(shard_id(0), 1.0, 1.1, 1.0)
+            limited.add(entry, 1.1, first=True)
+        again = sends(limited, 2.0, start=1.1)
+
+        assert again[0][:2] == (1.1, shard_id(1))
+        assert again[1][1] == shard_id(0)
+        assert again[1][0] >= 1.2
 
     def test_r16_a_shard_with_waiting_keyed_entries_is_left_to_them(self) -> None:
         """They have nowhere else to go."""
@@ -500,6 +640,48 @@ class TestPlacement:
             limited.add(keyless_entry(100), 0.0)
 
         assert {shard for _, shard, _ in sends(limited, 0.01)} == {shard_id(1)}
+
+    def test_keyless_entries_do_not_starve_behind_keyed_ones(self) -> None:
+        """Where keyed entries keep every shard busy, the older entry goes first."""
+        limited, now = limiter(2, ceiling=0.25), 0.0
+        collector = Collector(OPTIONS)
+        limited.add(keyless_entry(30_000, arrival=0.5), 0.5)
+        sent = []
+        while now < 3.0 and None not in sent:
+            now = round(now + 0.02, 2)
+            for number in range(2):
+                limited.add(keyed_entry(20_000, predicted=shard_id(number), arrival=now), now)
+                if now < 0.5:
+                    limited.add(keyed_entry(9_000, predicted=shard_id(number), arrival=now), now)
+            while (request := collector.form(limited, now)) is not None:
+                sent += [None if entry.keyless else entry.oldest for entry in request.entries]
+
+        assert None in sent
+        assert max(at for at in sent if at is not None) < 1.0
+
+    def test_keyed_entries_do_not_starve_behind_older_keyless_ones(self) -> None:
+        """A backlog of both goes by age: at half time, half of each is gone."""
+        limited = limiter(1, ceiling=0.25)
+        for number in range(40):
+            limited.add(keyless_entry(20_000, arrival=number * 0.01), 0.4)
+            limited.add(keyed_entry(20_000, predicted=shard_id(0), arrival=number * 0.01), 0.4)
+        collector, now, kinds = Collector(OPTIONS), 0.4, []
+        while limited.waiting > 40:
+            while (request := collector.form(limited, now)) is not None:
+                kinds += [entry.keyless for entry in request.entries]
+            now = limited.deadline(now)
+
+        assert abs(kinds.count(True) - kinds.count(False)) <= 4
+
+    def test_a_keyless_entry_competes_only_where_it_can_be_placed(self) -> None:
+        """Not for a shard that is no longer listed."""
+        limited = limiter(1, ceiling=0.25)
+        limited.pace_of(shard_id(0), 0.0).spend(MIB)
+        limited.add(keyless_entry(arrival=0.0), 0.0)
+        assert sends(limited, 0.0) == []
+        limited.add(keyed_entry(200, predicted=shard_id(5), arrival=0.5), 0.5)
+
+        assert sends(limited, 0.5, start=0.5) == [(0.5, shard_id(5), 200)]
 
     @pytest.mark.parametrize("linger", [0.1, 0.0])
     def test_keyless_entries_wait_behind_keyed_ones_without_spinning(self, linger: float) -> None:
@@ -544,7 +726,7 @@ class TestPlacement:
         limited = limiter(3)
         placement = limited.place_keyless(100, 0.0, lambda shard, _: shard == shard_id(2))
         assert placement is not None
-        assert placement.pace.shard_id == shard_id(2)
+        assert placement.shard_id == shard_id(2)
 
         assert limited.place_keyless(100, 0.0, lambda _shard, _size: False) is None
         assert limited.keyless_at <= 0.0
@@ -585,6 +767,32 @@ class TestReshards:
         assert set(limited._paces) == {child.shard_id for child in children}
         assert {limited.pace_of(child.shard_id, 1.0).rate for child in children} == {0.6}
 
+    def test_r13_children_do_not_begin_to_double_anew(self) -> None:
+        """The parent knew that the stream is shared, and so do they."""
+        limited = limiter()
+        parent = limited.pace_of(shard_id(9), 0.0)
+        parent.throttled(-0.1, 0.0, jitter=1.0)
+        children = open_shards(2)
+        limited.bequeath(shard_id(9), children, 0.01)
+        for child in children:
+            one = limited.pace_of(child.shard_id, 0.01)
+            one.spend(MIB)
+            for tick in range(100):
+                one.wait(1000, tick / 50)
+            assert one.rate == pytest.approx(0.0625, rel=0.01)
+            one.throttled(2.0, 3.0, jitter=0.0)
+            assert one.rate == pytest.approx(0.0625 * 0.7, rel=0.01)
+
+    def test_r13_children_do_not_wait_for_the_backoff_of_their_parent(self) -> None:
+        """They have room of their own."""
+        limited = limiter()
+        for second in range(1, 9):
+            limited.pace_of(shard_id(9), 0.0).throttled(second - 0.5, second, jitter=1.0)
+        (child,) = open_shards(1)
+        limited.bequeath(shard_id(9), [child], 8.1)
+
+        assert limited.pace_of(child.shard_id, 8.1).wait(100, 8.1) == 0.0
+
     def test_after_a_merge_the_lower_rate_counts(self) -> None:
         """In whichever order the parents go."""
         (child,) = open_shards(1)
@@ -616,13 +824,50 @@ class TestCost:
 
         assert cost(10) == cost(10_000)
 
-    def test_p4_one_placement_costs_the_same_at_10_000_shards(self) -> None:
-        """Sixteen are looked at, the number of a small stream's."""
+    def test_p4_an_entry_costs_the_same_at_10_000_shards_as_at_one(self) -> None:
+        """From the line to the request, and back as taken."""
+
+        def cost(count: int) -> int:
+            limited, collector = limiter(count, ceiling=math.inf), Collector(OPTIONS)
+            for number in range(count):
+                limited.pace_of(shard_id(number), 0.0)
+            entries = [keyless_entry(100, arrival=0.0) for _ in range(400)]
+
+            def work() -> None:
+                for entry in entries:
+                    limited.add(entry, 0.0)
+                request = collector.form(limited, 0.0)
+                assert request is not None
+                for entry in request.entries:
+                    limited.taken(entry.predicted, 0.0)
+
+            return calls(work)
+
+        assert cost(10_000) <= 1.3 * cost(1)
+
+    def test_p4_an_entry_finds_room_at_the_first_look(self) -> None:
+        """Among shards that have some; it is not weighed against others."""
+        looks = 0
+        limited = limiter(10_000)
+        for number in range(10_000):
+            limited.pace_of(shard_id(number), 0.0)
+
+        def grants(_shard: ShardId, _size: int) -> bool:
+            nonlocal looks
+            looks += 1
+            return True
+
+        for _ in range(100):
+            limited.place_keyless(100, 0.0, grants)
+        assert looks == 100
+
+    def test_p4_where_nothing_has_room_sixteen_shards_are_looked_at(self) -> None:
+        """However many there are."""
 
         def cost(count: int) -> int:
             limited = limiter(count)
             for number in range(count):
-                limited.pace_of(shard_id(number), 0.0)
+                limited.pace_of(shard_id(number), 0.0).spend(MIB)
             return calls(lambda: limited.place_keyless(100, 0.0, every_shard))
 
         assert cost(16) == cost(10_000)
@@ -654,5 +899,5 @@ def test_processes_that_start_together_begin_with_different_shards() -> None:
         made.use_shards(open_shards(8))
         placement = made.place_keyless(10, 0.0, every_shard)
         assert placement is not None
-        begun_with.add(placement.pace.shard_id)
+        begun_with.add(placement.shard_id)
     assert len(begun_with) > 1

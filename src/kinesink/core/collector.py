@@ -14,7 +14,8 @@ from kinesink.core.hash_key import hash_key_of
 if TYPE_CHECKING:
     from kinesink.core.entry import Entry
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.rate_limiter import RateLimiter, ShardPace
+    from kinesink.core.pace import ShardPace
+    from kinesink.core.rate_limiter import RateLimiter
     from kinesink.core.records import PutRecordsEntry, ShardId
     from kinesink.core.retry_policy import Kind
 

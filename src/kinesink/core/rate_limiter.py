@@ -12,7 +12,9 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from kinesink.core.pace import LONGEST_LOOK, Quiet, ShardPace
+from kinesink.core.pace import LONGEST_BEAT, LONGEST_LOOK, Quiet, ShardPace
+
+__all__ = ["RateLimiter", "ShardPace"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Waits for tokens end on a common beat, so that shards that run at their rate share
 #: requests instead of each sending alone: at most 20 ms, as the KPL's collector.
-_LONGEST_BEAT: Final = 0.02
 _BEAT_PER_LINGER: Final = 0.2
 
 #: Shards looked at, at most, to place one keyless entry; more would make the cost of an
@@ -47,13 +48,11 @@ class RateLimiter:
         """
         self._ceiling = options.shard_rate_limit
         self._first_bytes = options.aggregate_max_bytes
-        self._beat = min(_LONGEST_BEAT, options.linger * _BEAT_PER_LINGER)
+        self._beat = min(LONGEST_BEAT, options.linger * _BEAT_PER_LINGER)
         self._paces: dict[ShardId, ShardPace] = {}
         #: Entries for no shard in particular: without a map, or on a stream that
         #: places records as it likes. Only backoff holds them.
-        self._anywhere = ShardPace(
-            None, ceiling=math.inf, first_bytes=0, now=0.0, quiet=Quiet()
-        )
+        self._anywhere = ShardPace(None, ceiling=math.inf, first_bytes=0, now=0.0, quiet=Quiet())
         #: What the paces of the shards have in common.
         self._quiet = Quiet()
         self._schedule: list[tuple[float, int, ShardPace]] = []
@@ -218,7 +217,7 @@ class RateLimiter:
     def bequeath(self, gone: ShardId, heirs: Iterable[Shard], now: float) -> None:
         """Forget a shard that is gone.
 
-        Its heirs go on at its rate, with what is known of its throttles.
+        Its heirs go on at its rate, and grow as it would have.
         """
         pace = self._paces.pop(gone, None)
         if pace is None:
