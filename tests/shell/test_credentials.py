@@ -242,6 +242,7 @@ async def test_credentials_that_live_short_are_not_refreshed_at_every_request(
     await background_work(signer)
     await sign(signer)
     await sign(signer)
+    await background_work(signer)
     assert program.runs == runs + 1
     clock.now += 61
     await sign(signer)

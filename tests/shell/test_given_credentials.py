@@ -82,6 +82,17 @@ class TestGiven:
         with pytest.raises(SetupError, match="KeyError: 'vault'"):
             AwsSession(Config("s", credentials=provide)).find_keys()
 
+    def test_what_it_raises_shows_no_password_of_a_url(self, aws: AwsEnvironment) -> None:
+        """Vaults and databases have some in theirs."""
+        del aws
+
+        def provide() -> tuple[str, str]:
+            raise OSError("no answer from https://user:WORDSECRET@vault.test/v1")
+
+        with pytest.raises(SetupError, match=r"no answer from https://.*vault\.test/v1") as caught:
+            AwsSession(Config("s", credentials=provide)).find_keys()
+        assert "SECRET" not in str(caught.value)
+
     async def test_a_function_is_called_in_a_thread_and_again_when_its_keys_are_refused(
         self, aws: AwsEnvironment
     ) -> None:
