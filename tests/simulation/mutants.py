@@ -13,8 +13,9 @@ from kinesink.core import verdict
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
 from kinesink.core.ledger import Ledger
+from kinesink.core.pace import ShardPace
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.rate_limiter import RateLimiter, ShardPace
+from kinesink.core.rate_limiter import RateLimiter
 from kinesink.core.records import Answered
 from kinesink.core.refresh import Refresh
 from kinesink.core.stock import Stock

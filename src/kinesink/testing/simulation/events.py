@@ -94,8 +94,8 @@ class Events:
         event = Event(data, key, arrival, poison=poison and bool(size))
         if data:
             self._by_data[data] = event
-        elif key:
-            self._by_key[key] = event
+        else:
+            self._by_key[key or ""] = event
         return data
 
     def find(self, data: bytes, key: str | None) -> Event | None:

@@ -22,27 +22,13 @@ __all__ = ["STREAM_NAME", "Kinesis", "put_of"]
 STREAM_NAME: Final = "simulated"
 
 
-def _nobody_reads(shard: Shard, record: StoredRecord) -> None:
-    """Stand in for the consumers."""
-
-
 class Kinesis:
     """A stream, and how it answers."""
 
-    def __init__(
-        self,
-        shards: int,
-        limits: ShardLimits | None,
-        now: float,
-        reader: Callable[[Shard, StoredRecord], None] = _nobody_reads,
-    ) -> None:
-        """Create the stream.
-
-        :param reader: sees each record when it is stored; the stream itself forgets it.
-        """
+    def __init__(self, shards: int, limits: ShardLimits | None, now: float) -> None:
+        """Create the stream."""
         self._numbers = SequenceNumbers()
         self._limits = limits
-        self._reader = reader
         self._history: list[tuple[float, list[ShardDescription]]] = []
         self.stream = self._new_stream(0, shards, now)
         self.changed(now)
@@ -50,6 +36,7 @@ class Kinesis:
     def _new_stream(self, incarnation: int, shards: int, now: float) -> Stream:
         stream = Stream(STREAM_NAME, "arn", "0", incarnation, now, self._numbers)
         stream.limits = self._limits
+        # Who wants to read a record is handed it when it is stored.
         stream.keep_records = 1
         stream.add_shards(equal_ranges(shards), now)
         return stream
@@ -68,15 +55,24 @@ class Kinesis:
         """Remember the shards as they are from now on."""
         self._history.append((now, self.listing()))
 
-    def put(self, slot: PutRecordsEntry, now: float) -> EntryResult:
-        """Write one entry, or refuse it for the rate of its shard."""
+    def put(
+        self,
+        slot: PutRecordsEntry,
+        now: float,
+        reader: Callable[[Shard, StoredRecord], None] | None = None,
+    ) -> EntryResult:
+        """Write one entry, or refuse it for the rate of its shard.
+
+        :param reader: gets the record when it is stored; the stream itself forgets it.
+        """
         put = put_of(slot)
         shard = self.stream.place(put)
         refusal = self.stream.throttled(shard, put, now)
         if refusal is not None:
             return EntryResult(error_code=refusal.code, error_message=refusal.message)
         stored = self.stream.store(shard, put, now)
-        self._reader(shard, stored)
+        if reader is not None:
+            reader(shard, stored)
         return EntryResult(stored.shard_id, stored.sequence_number)
 
     def listing(self) -> list[ShardDescription]:

@@ -125,6 +125,8 @@ def _run(world: World) -> None:
         if clock.next_at > calm + rest:
             raise Violation("progress", f"{_pending(world)} events are pending after {rest:.0f} s")
         turns = _turn(world, clock.next_at, turns)
+    # Who comes late to its work has not told yet of what has ended.
+    turns = _turn(world, clock.now + world.scenario.lag, turns)
     for member in world.members:
         member.account.check_end()
     if world.scenario.seed % 4 == 0:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from kinesink.core.limits import KIB
 from kinesink.core.records import DropReason
-from kinesink.testing.errors import ApiError
 from kinesink.testing.simulation.clock import VirtualClock
 from kinesink.testing.simulation.dice import Dice
 from kinesink.testing.simulation.faults import Weather
@@ -39,7 +38,7 @@ class World:
         self.scenario = scenario
         self.trace = trace
         self.clock = VirtualClock(scenario.start)
-        self.kinesis = Kinesis(scenario.shards, scenario.limits, scenario.start, self._stored)
+        self.kinesis = Kinesis(scenario.shards, scenario.limits, scenario.start)
         self.kinesis.stream.distribution = AUTO if scenario.auto else None
         self.kinesis.stream.max_record_kib = scenario.max_record_kib
         self.weather = Weather(scenario.episodes, self.clock, Dice(scenario.seed, 1), trace)
@@ -47,7 +46,6 @@ class World:
         self.is_gone = False
         #: Whether records may ever be where their hash keys do not belong.
         self.may_place = scenario.auto
-        self._writer: Member | None = None
         self.members = [Member(number, self) for number in range(len(scenario.options))]
         self._changes = {
             "split": self._split,
@@ -69,14 +67,10 @@ class World:
 
     def put(self, member: Member, slot: PutRecordsEntry) -> EntryResult:
         """Write an entry of a producer."""
-        self._writer = member
-        return self.kinesis.put(slot, self.clock.now)
+        return self.kinesis.put(slot, self.clock.now, partial(self._read, member))
 
-    def _stored(self, shard: Shard, record: StoredRecord) -> None:
-        """Let the consumers read a record that was written."""
-        member = self._writer
-        if member is None:
-            raise AssertionError
+    def _read(self, member: Member, shard: Shard, record: StoredRecord) -> None:
+        """Let the consumers read a record that a producer has written."""
         for landed in read(shard, record, lines=self.scenario.lines):
             event = member.events.find(landed.data, landed.partition_key)
             if event is None:
@@ -97,10 +91,7 @@ class World:
 
     def _change(self, change: Change) -> None:
         self.trace.note(self.clock.now, "change: %s", change.what)
-        try:
-            self._changes[change.what](change.draw)
-        except ApiError as error:
-            self.trace.note(self.clock.now, "refused: %s", error.code)
+        self._changes[change.what](change.draw)
         self.kinesis.changed(self.clock.now)
 
     def _split(self, draw: float) -> None:
