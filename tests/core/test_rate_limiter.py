@@ -226,11 +226,16 @@ class TestAdaptation:
         assert left.rate == pytest.approx(0.25 * 2**0.4)
 
     def test_the_first_throttle_cuts_it_to_a_quarter(self) -> None:
-        """Until then it was a guess."""
+        """Where nothing was accepted before, it was a guess; else it is a cut like others."""
         one = pace()
         one.throttled(0.0, 1.0, jitter=0.5)
-
         assert one.rate == 0.0625
+
+        known = pace()
+        for _ in range(99):
+            known.taken(0.5)
+        known.throttled(0.0, 1.0, jitter=0.5)
+        assert known.rate == pytest.approx(0.25 * 0.94)
 
     def test_f2_throttles_hold_the_shard_back(self) -> None:
         """Longer each time in a row, with full jitter."""
@@ -484,6 +489,7 @@ class TestQueues:
         limited.add(keyed_entry(predicted=shard_id(0)), 0.0)
         assert sends(limited, 0.0) == []
         limited.withdraw(math.inf)
+        assert list(limited.ready_paces(1.0)) == []
         one.wait(1, 1.0)
 
         assert one.rate == 0.25

@@ -10,18 +10,19 @@ entries is the excess, so a fleet is at its best where about one in a hundred is
 refused; the rules keep it near that, from one process to hundreds.
 
 *Growth.* While tokens are what holds entries back, a rate doubles each second until
-the first throttle, which takes off most of it. Afterwards it grows by
-``rate * (quiet / 150)**2`` a second, ``quiet`` being the seconds since anything of the
-stream was throttled: nearly flat where throttles come regularly, fast when capacity
-has become free. Two things bend that. A process that sent little has learned little in
+the first throttle. Afterwards it grows by ``rate * (quiet / 150)**2`` a second,
+``quiet`` being the seconds since anything of the stream was throttled: nearly flat
+where throttles come regularly, fast when capacity has become free. Two things bend
+that. A process that sent little has learned little in
 the same time, so ``quiet`` counts in part below 128 accepted entries; without it the
 throttled share would be inverse to the share of the shard. And a small rate grows
 faster than a large one, by the square root, which evens out the rates of a fleet.
 
 *Cuts.* One refused after n accepted says that the excess is about 1/n; the cut is
-6/n, enough to stop it, and three tenths at most. It also is that deep when nothing
-was accepted since the last cut; but a row of refusals may be an outage as well, so
-only the first few of a row cut, and the growing backoff does the rest.
+6/n, enough to stop it, and three tenths at most, but for the first one. It also is
+that deep when nothing was accepted since the last cut; but a row of refusals may be an
+outage as well, so only the first few of a row cut, and the growing backoff does the
+rest.
 
 *One clock for all shards of a stream.* A hundred processes that share a shard hear
 from it every few seconds each: too rarely to tell free capacity from luck. From all
@@ -77,9 +78,9 @@ _CATCH_UP_SECONDS: Final = 1000.0
 _CUT_PER_EXCESS: Final = 6.0
 _DEEPEST_CUT: Final = 0.3
 
-#: The first cut of a rate: until then it was a guess, and has doubled since it was
-#: right. Fleets that start as one, or are joined by as many again, settle twice as fast.
-_FIRST_CUT: Final = 0.75
+#: The deepest first cut of a rate: where little was accepted before it, the rate was a
+#: guess. Fleets that start as one, or are joined by as many again, settle twice as fast.
+_DEEPEST_FIRST_CUT: Final = 0.75
 
 #: Throttles in a row that cut: to a quarter at most, of which a minute recovers.
 _CUTS_IN_A_ROW: Final = 4
@@ -241,9 +242,8 @@ class ShardPace:
         self._cut_at = max(self._cut_at, parent._cut_at)
 
     def _cut(self) -> None:
-        cut = _FIRST_CUT
-        if not math.isinf(self._cut_at):
-            cut = min(_DEEPEST_CUT, _CUT_PER_EXCESS / (self._accepted + 1))
+        deepest = _DEEPEST_FIRST_CUT if math.isinf(self._cut_at) else _DEEPEST_CUT
+        cut = min(deepest, _CUT_PER_EXCESS / (self._accepted + 1))
         self.rate = max(self.rate * (1 - cut), min(_FLOOR_RATE, self._ceiling))
         self._accepted = 0
 

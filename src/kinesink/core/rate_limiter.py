@@ -64,7 +64,7 @@ class RateLimiter:
         self._crowded = False
         self._shards: Sequence[Shard] = ()
         #: A hash key of each shard that keyless entries can be placed on.
-        self._hash_keys: dict[ShardId, int] = {}
+        self._hash_keys: dict[ShardId | None, int] = {}
         self._next_shard = int(jitter * _MANY_SHARDS)
         #: Entries that wait.
         self.waiting = 0
@@ -143,9 +143,7 @@ class RateLimiter:
     def take_for(self, pace: ShardPace) -> Entry:
         """Take the first keyless entry out of the limiter's hands, bound to the pace's shard."""
         entry = self.take(self.keyless)
-        shard_id = pace.shard_id
-        if shard_id is not None:
-            entry.bind(shard_id, self._hash_keys[shard_id])
+        entry.bind(pace.shard_id, self._hash_keys[pace.shard_id])
         return entry
 
     def place_keyless(
