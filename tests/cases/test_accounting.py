@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LINGER = 0.1
 
 
-async def everything_happens(s: Scene) -> None:
+async def everything_happens(s: Scene, turns: int) -> None:
     """Play a bit of every case: throttles, faults, a reshard, invalid events, expiry."""
     s.fake.script(
         RequestError("InternalFailure", status=500, share=0.1),
@@ -41,9 +41,9 @@ async def everything_happens(s: Scene) -> None:
         WrongResultCount(share=0.05),
         Hang(share=0.02, operation="PutRecords"),
     )
-    for turn in range(100):
-        if turn in {20, 50}:
-            s.fake.update_shard_count(APP, 3 if turn == 20 else 2)
+    for turn in range(turns):
+        if turn in {10, 30}:
+            s.fake.update_shard_count(APP, 3 if turn == 10 else 2)
         await s.put(b"put %d" % turn, str(turn))
         for number in range(5):
             s.emit(b"%d/%d" % (turn, number), None if number % 2 else str(number))
@@ -79,7 +79,7 @@ async def test_N1_the_account_adds_up_at_any_moment_from_any_thread() -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(look_at_every_turn, s)
-                await everything_happens(s)
+                await everything_happens(s, 100)
                 await s.settle()
                 tasks.cancel_scope.cancel()
         finally:
@@ -93,6 +93,29 @@ async def test_N1_the_account_adds_up_at_any_moment_from_any_thread() -> None:
     assert account.dropped[DropReason.TOO_LARGE] == 10
     # What a sink shows in the end is what the producer has counted.
     assert s.intake.statistics() == s.producer.statistics()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"framing": "none"},
+        {"framing": "lines"},
+        {"framing": "lines", "compression": "gzip"},
+        {"protocol": "cbor"},
+        {"record_distribution": "auto"},
+        {"linger": 0.0},
+        {"max_requests_in_flight": 1},
+        {"fail_if_throttled": True},
+    ],
+    ids=str,
+)
+async def test_N1_the_account_closes_whatever_is_configured(parameters: dict[str, Any]) -> None:
+    """And a consumer sees what counts as delivered: records, or lines."""
+    async with scene(time_to_live=5.0, **parameters) as s:
+        await everything_happens(s, 40)
+    account = s.account()
+    assert account.accepted == 40 * 6 + 8
+    assert account.delivered > 120
 
 
 def minus(after: Statistics, before: Statistics) -> dict[str, int]:

@@ -158,7 +158,8 @@ async def test_B4_an_outage_longer_than_the_time_to_live_leaves_no_trace(
             sizes.append(things_within(*pipelines))
             # What has come in the last 20 seconds, and a little more.
             assert s.pending <= 10 * 21
-        assert max(sizes) <= 1.2 * sizes[0]
+        # A leak of a few objects per event would have it grow threefold.
+        assert max(sizes) <= 2 * sizes[0]
         s.fake.faults.clear()
         s.fake.release()
         back_at = s.now

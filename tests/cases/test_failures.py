@@ -405,6 +405,53 @@ async def test_F9_an_error_in_a_stage_costs_what_it_was_working_on(
     assert told
 
 
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "core.pipeline.Pipeline.shards_listed",
+        "core.pipeline.Pipeline.stream_described",
+        "core.shard_map.ShardMap.listed",
+        "shell.kinesis.KinesisClient.list_shards",
+        "shell.kinesis.KinesisClient.describe_stream_summary",
+        "shell.wire.decode_list_shards",
+        "shell.wire.decode_describe_stream_summary",
+    ],
+)
+async def test_F9_an_error_while_learning_about_the_stream_costs_time_at_most(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question is asked again, and events go on as without its answer."""
+    calls: list[int] = []
+    break_once(monkeypatch, stage, calls)
+    async with scene(warm=False) as s:
+        outcomes = [await s.put(b"%d" % number, str(number)) for number in range(4)]
+        with anyio.fail_after(60):
+            results = [await outcome.wait() for outcome in outcomes]
+        assert s.account().lost == sum(not result.success for result in results)
+        await s.until(lambda: len(calls) > 1, 400, step=1)
+        assert (await s.deliver(b"next", "k")).success
+        assert s.account().refreshes >= 1
+
+
+@pytest.mark.xfail(strict=True, reason="what was taken out of the intake leaves the account")
+async def test_F9_an_error_while_taking_events_in_costs_those(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are counted, and the next ones are delivered."""
+    calls: list[int] = []
+    async with scene() as s:
+        break_once(monkeypatch, "shell.arrivals.contents_of", calls)
+        for number in range(3):
+            s.emit(b"%d" % number)
+        await anyio.sleep(1)
+        for number in range(3, 6):
+            s.emit(b"%d" % number)
+        await s.settle()
+        assert calls
+    assert s.account().delivered == 3
+    assert s.account().dropped == {DropReason.INTERNAL: 3}
+
+
 async def test_F9_a_record_that_kinesink_fails_at_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

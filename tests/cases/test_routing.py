@@ -317,6 +317,21 @@ def test_R10_a_closed_shard_is_answered_for_until_its_time_and_then_purged() -> 
     assert shard_map.range_of(parent.shard_id) is None  # type: ignore[arg-type] # as above
 
 
+def test_R10_a_shard_that_is_listed_again_is_closed_no_more() -> None:
+    """Its time as a closed one ends nothing then."""
+    world = World(shards=1)
+    world.run(0.5)
+    shard_map = world.pipeline._router.shard_map
+    before = world.open_shards()
+    world.split()
+    shard_map.listed(world.open_shards(), world.now, 0.0)
+    shard_map.listed(before, world.now + 1, 0.0)
+    world.now += 10 * CLOSED_SHARD_TIME_TO_LIVE
+    shard_map.listed(before, world.now, 0.0)
+    assert shard_map.range_of(before[0].shard_id) == (0, TOP)
+    assert shard_map.predict(7) == before[0].shard_id
+
+
 @pytest.mark.parametrize("hash_key", [0, QUARTER - 1, QUARTER, HALF - 1, HALF, TOP - QUARTER, TOP])
 async def test_R11_every_edge_is_predicted_rightly(hash_key: int) -> None:
     """Both ends of a range belong to its shard."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from functools import partial
@@ -215,7 +216,10 @@ def test_S4_ctrl_c_ends_an_exit_that_waits(anyio_backend_name: str) -> None:
         """,
     )
     assert ran.status != 0
-    assert "KeyboardInterrupt" in ran.err
+    # On Python 3.10 the loop shows it as the cancellation by which it comes.
+    assert "KeyboardInterrupt" in ran.err or (
+        sys.version_info < (3, 11) and "CancelledError" in ran.err
+    )
     assert "kinesink: 1 event (1 bytes) not delivered to 'app'" in ran.err
     assert ran.seconds < 35
     fake.release()
