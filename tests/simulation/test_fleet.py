@@ -11,7 +11,9 @@ from kinesink.testing.simulation.fleet import FleetPlan, simulate_fleet
 @pytest.mark.parametrize("keyed", [False, True])
 def test_a_fleet_uses_what_its_shards_take(*, keyed: bool) -> None:
     """Saturated producers leave little of the shards' capacity unused, and share it."""
-    plan = FleetPlan(producers=3, shards=2, warm_up=60.0, seconds=5.0, keyed=keyed, event_bytes=2000)
+    plan = FleetPlan(
+        producers=3, shards=2, warm_up=60.0, seconds=5.0, keyed=keyed, event_bytes=2000
+    )
     report = simulate_fleet(plan)
     assert 0.85 < report.utilisation < 1.1
     assert 0.7 < report.fairness <= 1.0

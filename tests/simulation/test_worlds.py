@@ -148,6 +148,35 @@ def test_contents_that_are_kept_after_their_end_are_found() -> None:
         run._check_rest(member, world)
 
 
+def test_an_event_that_outlives_its_time_is_found() -> None:
+    """Also while it is pending, and nobody tells anything of it."""
+    world = world_of()
+    (member,) = world.members
+    member.add(member.traffic.batch(1, START))
+    run._check_memory(member, world)
+    world.clock.sleep(601.0)
+    with pytest.raises(Violation, match=r"time to live: .* is still pending"):
+        run._check_memory(member, world)
+
+
+def test_an_event_that_has_lost_its_key_is_found() -> None:
+    """Consumers see the key and the explicit hash key that it was given."""
+    world = world_of(keyed=1.0)
+    (member,) = world.members
+    (record,) = member.traffic.batch(1, START)
+    (data,) = record.each()
+    with pytest.raises(Violation, match=r"delivery: .* has become one of key 'other'"):
+        world.put(member, PutRecordsEntry(data, "other"))
+
+
+def test_machines_may_be_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ten minutes everything is late; nothing is lost in silence."""
+    changes = (Change(START + 5.0, "sleep", 0.999),)
+    outcome, _ = play(monkeypatch, changes=changes, options=(PipelineOptions(time_to_live=30.0),))
+    assert outcome.failure is None
+    assert outcome.virtual_seconds > 650.0
+
+
 def test_data_that_nobody_sent_is_found() -> None:
     """What lands is what was added."""
     world = world_of()

@@ -61,7 +61,8 @@ class Account:
         #: for what is in it before.
         self.ever_taken = False
         self._refused_alone = 0
-        self._lag = lag
+        #: By how many seconds it may come late to its work.
+        self.lag = lag
         self._delivered = 0
         self._questions: dict[str, deque[float]] = {"ListShards": deque(), "Describe": deque()}
         self._under_way = {"ListShards": 0, "Describe": 0}
@@ -161,12 +162,13 @@ class Account:
         return 1 if self._options.compression is None else self.smallest_limit // 64 + 200
 
     def _check_age(self, event: Event, age: float) -> None:
-        if age > self._longest_life:
+        if age > self.longest_life:
             raise Violation("time to live", f"{event} ended {age:.3f} s after it had arrived")
 
     @property
-    def _longest_life(self) -> float:
-        slack = _ROUNDING + self._lag + _SWEEP_SECONDS_PER_EVENT * self._events.added
+    def longest_life(self) -> float:
+        """Seconds after its arrival by which an event must have ended."""
+        slack = _ROUNDING + self.lag + _SWEEP_SECONDS_PER_EVENT * self._events.added
         return self._options.time_to_live + slack
 
     def _ends(self, record: UserRecord, result: RecordResult, now: float, expiries: int) -> None:
@@ -176,7 +178,7 @@ class Account:
         ticket.resolve(result)
         if len(ticket.results) > 1:
             raise Violation("results", f"{self._events.of(record)} was told twice")
-        if now > record.arrival + self._longest_life:
+        if now > record.arrival + self.longest_life:
             raise Violation("time to live", f"{self._events.of(record)} ended too late")
         calls = ticket.calls + expiries
         if result.reason is DropReason.SHUTDOWN:

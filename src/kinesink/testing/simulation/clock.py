@@ -1,7 +1,7 @@
 """A clock that jumps: what is to happen, in the order of its time.
 
-Law: time moves only to the next thing that happens; of two at one time the one that was
-arranged first comes first, so a run is the same each time.
+Law: time moves only to the next thing that happens, or in a jump that is asked for; of two
+at one time the one that was arranged first comes first, so a run is the same each time.
 """
 
 from __future__ import annotations
@@ -43,5 +43,10 @@ class VirtualClock:
 
     def advance(self) -> None:
         """Let the next thing happen."""
-        self.now, _, action = heappop(self._due)
+        due, _, action = heappop(self._due)
+        self.now = max(self.now, due)
         action()
+
+    def sleep(self, seconds: float) -> None:
+        """Jump, as the clock of a machine that was suspended; what was due meanwhile is late."""
+        self.now += seconds

@@ -35,12 +35,13 @@ class SimulatedTicket:
 class Event:
     """One event."""
 
-    __slots__ = ("arrival", "copies", "data", "dropped", "excuses", "key", "poison", "refused",
-                 "seen")  # fmt: skip
+    __slots__ = ("arrival", "copies", "data", "dropped", "excuses", "explicit_hash_key", "key",
+                 "poison", "refused", "seen")  # fmt: skip
 
     def __init__(self, data: bytes, key: str | None, arrival: float, *, poison: bool) -> None:
         self.data = data
         self.key = key
+        self.explicit_hash_key: int | None = None
         self.arrival = arrival
         #: Whether the service refuses it.
         self.poison = poison

@@ -28,6 +28,7 @@ class Landed(NamedTuple):
 
     data: bytes
     partition_key: str | None
+    explicit_hash_key: int | None
     received: bool
     """Whether a consumer gets it."""
 
@@ -40,12 +41,12 @@ def pack(data: bytes) -> bytes:
 def read(shard: Shard, record: StoredRecord, *, lines: bool) -> list[Landed]:
     """Return the user records of a record, as readers of lines or of the KPL's format do."""
     if lines:
-        return [Landed(line, record.partition_key, received=True) for line in _lines(record.data)]
+        key, explicit = record.partition_key, record.explicit_hash_key
+        return [Landed(line, key, explicit, received=True) for line in _lines(record.data)]
     received = received_by_kcl(shard, record)
-    if received is not None:
-        return [Landed(each.data, each.partition_key, received=True) for each in received]
     return [
-        Landed(sub.data, sub.partition_key, received=False) for sub in decode(record.data) or []
+        Landed(each.data, each.partition_key, each.explicit_hash_key, received=received is not None)
+        for each in (decode(record.data) or [] if received is None else received)
     ]
 
 

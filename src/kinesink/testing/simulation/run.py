@@ -113,16 +113,17 @@ def _run(world: World) -> None:
         member.step()
         for time, size in member.traffic.times():
             clock.at(time, partial(_arrive, member, size))
-        clock.at(calm + _PROBED_AFTER, partial(_probe, member))
     for part in range(1, _LOOKS + 1):
         at = world.scenario.start + (calm - world.scenario.start) * part / _LOOKS
         clock.at(at, partial(_look, world))
     turns = _turn(world, calm, 0)
     world.trace.note(clock.now, "all faults and changes are over")
-    rest = _time_to_rest(world)
-    turns = _turn(world, calm + _PROBED_AFTER + 4 * _PROBE_TIME, turns)
+    rest, began = _time_to_rest(world), clock.now
+    for member in world.members:
+        clock.at(began + _PROBED_AFTER, partial(_probe, member))
+    turns = _turn(world, began + _PROBED_AFTER + 4 * _PROBE_TIME, turns)
     while _pending(world):
-        if clock.next_at > calm + rest:
+        if clock.next_at > began + rest:
             raise Violation("progress", f"{_pending(world)} events are pending after {rest:.0f} s")
         turns = _turn(world, clock.next_at, turns)
     # Who comes late to its work has not told yet of what has ended.
@@ -194,6 +195,10 @@ def _check_memory(member: Member, world: World) -> None:
     held = holdings(member.pipeline)
     pending = member.pipeline.ledger.pending
     named = [event for content in held.contents for event in member.events.of(content)]
+    too_old = world.clock.now - member.account.longest_life
+    for event in named:
+        if event.arrival < too_old and event.dropped is None and not event.seen:
+            raise Violation("time to live", f"{event} is still pending")
     there = sum(event.dropped is None for event in named) + member.events.nameless_added
     if there < pending:
         raise Violation("memory", f"{pending} events are pending, {there} are to be found")

@@ -182,6 +182,8 @@ def _changes(dice: Dice, start: float, end: float, *, auto_allowed: bool) -> lis
         kinds.append("recreate")
     if dice.chance(0.1):
         kinds.append("abandon")
+    if dice.chance(0.1):
+        kinds.append("sleep")
     how_many = dice.pick((0, 0, 1, 2, 4, 10))
     return [
         Change(dice.between(start, end), dice.pick(kinds), dice.draw()) for _ in range(how_many)

@@ -75,13 +75,16 @@ class Traffic:
         if dice.chance(0.05):
             explicit = int(dice.draw() * MAX_HASH_KEY)
         ticket = SimulatedTicket() if dice.chance(self._scenario.waited_for) else None
-        return UserRecord(
+        record = UserRecord(
             self._data(key, now, size),
             arrival=now,
             partition_key=key,
             explicit_hash_key=explicit,
             ticket=ticket,
         )
+        for event in self._events.of(record):
+            event.explicit_hash_key = explicit
+        return record
 
     def _size(self) -> int:
         return self._dice.pick(self._scenario.sizes)

@@ -21,6 +21,8 @@ from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
 
 if TYPE_CHECKING:
     from kinesink.core.records import EntryResult, PutRecordsEntry
+    from kinesink.testing.simulation.events import Event
+    from kinesink.testing.simulation.readers import Landed
     from kinesink.testing.simulation.scenario import Change, Scenario
     from kinesink.testing.simulation.trace import Trace
     from kinesink.testing.streams import Shard, StoredRecord
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["World"]
 
 _MOST_SHARDS: Final = 40
+_LONGEST_SLEEP: Final = 600.0
 _RECORD_LIMITS: Final = (16, 32, 64, 1024)
 
 
@@ -56,6 +59,7 @@ class World:
             "recreate": self._recreate,
             "flush": self._flush,
             "abandon": self._abandon,
+            "sleep": self._sleep,
         }
         for change in scenario.changes:
             self.clock.at(change.at, partial(self._change, change))
@@ -78,6 +82,7 @@ class World:
                     raise Violation("delivery", f"nobody sent {landed.data[:40]!r}")
                 member.account.nameless_received += landed.received
                 continue
+            self._check_keys(event, landed)
             event.copies += 1
             if event.copies > 1 + event.excuses:
                 raise Violation(
@@ -86,6 +91,17 @@ class World:
             # What a producer cannot know of, it cannot make good.
             if landed.received or member.unaware:
                 member.events.received_one(event)
+
+    def _check_keys(self, event: Event, landed: Landed) -> None:
+        """Check that an event with a key has kept it; lines have none of their own."""
+        if event.key is None or self.scenario.lines:
+            return
+        if (landed.partition_key, landed.explicit_hash_key) != (event.key, event.explicit_hash_key):
+            raise Violation(
+                "delivery",
+                f"{event} has become one of key {landed.partition_key!r} and explicit hash key "
+                f"{landed.explicit_hash_key}",
+            )
 
     # What is done to the stream
 
@@ -154,6 +170,12 @@ class World:
         member.account.abandoned = True
         member.pipeline.abandon(DropReason.SHUTDOWN, "the end", self.clock.now)
         member.step()
+
+    def _sleep(self, draw: float) -> None:
+        """Suspend everybody's machine for up to ten minutes."""
+        for member in self.members:
+            member.account.lag += _LONGEST_SLEEP * draw
+        self.clock.sleep(_LONGEST_SLEEP * draw)
 
     def _one(self, draw: float) -> Member:
         return self.members[int(draw * len(self.members))]
