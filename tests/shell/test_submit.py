@@ -242,6 +242,34 @@ def test_f9_a_producer_that_cannot_start_fails_what_was_submitted(fake: FakeKine
     assert adds_up(account)
 
 
+def test_f9_a_record_submitted_while_a_failed_producer_ends_starts_another(
+    fake: FakeKinesis,
+) -> None:
+    """It is too late for the one, and nobody else would come to start the other."""
+    broken = [True]
+
+    def make(config: Any) -> Any:  # noqa: ANN401 - as Background wants it
+        if broken:
+            broken.pop()
+            raise RuntimeError("a bug")
+        return make_client(fake, config)
+
+    late: list[Future] = []
+    sink = Sink(make_config(on_error=lambda *_: None), make_client=make)
+    give_token_back = sink._background._give_token_back
+
+    def submit_first() -> None:
+        late.append(sink.submit(b"late"))
+        give_token_back()
+
+    sink._background._give_token_back = submit_first  # type: ignore[method-assign]
+    assert not sink.submit(b"lost").result(PATIENCE).success
+    wait_until(lambda: late)
+    sink._background._give_token_back = give_token_back  # type: ignore[method-assign]
+    assert late[0].result(PATIENCE).success
+    assert sink.close()
+
+
 def test_f9_a_stage_that_raises_fails_the_futures_it_was_working_on(
     fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

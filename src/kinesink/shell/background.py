@@ -224,12 +224,13 @@ class Background:
     def _leave(self) -> None:
         """Hand the intake back to :meth:`start`, and miss nothing that came meanwhile.
 
-        After an error only the next event starts a thread: it could fail the same way.
+        After an error only the next event starts a thread: it could fail the same way. One
+        that came meanwhile, and whose result somebody waits for, is such a next event.
         """
         self._producer = None
         process_exit.forget(self)
         self._give_token_back()
-        if self._survived and self._intake.waiting:
+        if self._intake.waiting if self._survived else self._intake.is_waited_for:
             self.start()
 
     def _stop_now(self, _: ProducerTask) -> None:

@@ -143,6 +143,11 @@ class Intake:
         """Whether there is anything for the producer to see."""
         return bool(self._items or self._refused or self._commands)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for the result of an event here."""
+        return any(map(_is_waited_for, self._items[:]))
+
     def statistics(self, *, own: int = 0) -> Statistics:
         """Return the account of all that was ever handed over here.
 
