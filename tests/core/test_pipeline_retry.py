@@ -10,7 +10,7 @@ import pytest
 
 from kinesink.core.entry import Entry
 from kinesink.core.options import PipelineOptions
-from kinesink.core.records import Answered, Chunk, DropReason, EntryResult, Failure
+from kinesink.core.records import Answered, Chunk, DropReason, EntryResult, Failure, StreamSummary
 from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.testing.streams import AUTO
 from tests.core.world import (
@@ -240,6 +240,22 @@ def test_F5_bad_records_before_anything_worked_stop_nothing(bad: int) -> None:
     assert world.lost(DropReason.REJECTED) == bad
     assert world.copies == {b"%d" % i: 1 for i in range(10)}
     world.check(delivered=10)
+
+
+def test_F5_what_was_set_aside_is_taken_apart_where_it_must_not_be_shared_any_more() -> None:
+    """It is old by then, and leaves at once: nothing is left to be done at the same moment."""
+    world = ready(PipelineOptions())
+    world.always = refuse(INVALID)
+    world.keyed(b"a")
+    world.keyed(b"b")
+    world.run(3)
+    world.always = world.write
+    world.stream.distribution = AUTO
+    world.pipeline.stream_described(StreamSummary(record_distribution=AUTO), world.now)
+    world.keyless(b"c")
+    world.run(60)
+    assert sorted(world.written) == [b"a", b"b", b"c"]
+    world.check(delivered=3)
 
 
 def test_F5_a_stream_that_refuses_all_it_gets_is_asked_what_it_takes_ten_seconds_apart() -> None:

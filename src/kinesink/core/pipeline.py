@@ -229,9 +229,9 @@ class Pipeline:
             room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
         held = self._router.route_held(now, room=room, in_line=self._limiter.in_line)
         self._stock.refuse(held, now)
+        self._try_aside(now)
         for entry in self._router.take(now):
             self._limiter.add(entry, now)
-        self._try_aside(now)
         sent = False
         while self._calls.may_send(now):
             request = self._calls.next_again() or self._collector.form(

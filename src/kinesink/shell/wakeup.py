@@ -17,6 +17,7 @@ import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 
 class WakeUp:
@@ -58,7 +59,16 @@ def thread_safe_scheduler() -> Callable[[Callable[[], object]], object]:
     """
     trio = sys.modules.get("trio")
     # Trio first: as a guest of asyncio it runs inside a running asyncio loop.
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if trio is not None and _in_task_of(trio):
         token = trio.lowlevel.current_trio_token()
         return lambda call: token.run_sync_soon(call, idempotent=True)
     return asyncio.get_running_loop().call_soon_threadsafe
+
+
+def _in_task_of(trio: ModuleType) -> bool:
+    # Not in_trio_task(), which came with 0.29: an application may have an older one.
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
