@@ -156,6 +156,8 @@ class TestBuckets:
             now += pause
             if luck == 0:
                 one.throttled(now - 0.01, now, jitter=0.5)
+            for _ in range(20 * luck):
+                one.taken(now)
             while (wait := one.wait(size, now)) > 0:
                 now += wait
             one.spend(size)
@@ -257,6 +259,17 @@ class TestAdaptation:
         assert one.rate == pytest.approx(0.0625 * (1 - cut))
         one.throttled(1.5, 2.0, jitter=0.0)
         assert one.rate == pytest.approx(0.0625 * (1 - cut) * 0.7)
+
+    def test_a_cut_counts_every_refusal_since_the_last(self) -> None:
+        """Of a hundred in flight together, one says as little as one of a hundred accepted."""
+        one = self.settled()
+        for _ in range(1000):
+            one.taken(0.1)
+        for _ in range(9):
+            one.throttled(-0.1, 0.2, jitter=0.0)
+        one.throttled(0.3, 1.0, jitter=0.0)
+
+        assert one.rate == pytest.approx(0.0625 * (1 - 6 * 10 / 1010))
 
     def test_what_was_sent_before_a_throttle_counts_with_it(self) -> None:
         """A hundred refusals of one moment are one."""

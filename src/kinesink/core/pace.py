@@ -18,11 +18,10 @@ the same time, so ``quiet`` counts in part below 128 accepted entries; without i
 throttled share would be inverse to the share of the shard. And a small rate grows
 faster than a large one, by the square root, which evens out the rates of a fleet.
 
-*Cuts.* One refused after n accepted says that the excess is about 1/n; the cut is
-6/n, enough to stop it, and three tenths at most, but for the first one. It also is
-that deep when nothing was accepted since the last cut; but a row of refusals may be an
-outage as well, so only the first few of a row cut, and the growing backoff does the
-rest.
+*Cuts.* The refused share of the entries since the last cut is the excess; six times as
+much is cut off, which stops it for a while, and three tenths at most, but for the first
+cut. A row of refusals may be an outage as well, so only the first few of a row cut, and
+the growing backoff does the rest.
 
 *One clock for all shards of a stream.* A hundred processes that share a shard hear
 from it every few seconds each: too rarely to tell free capacity from luck. From all
@@ -133,7 +132,7 @@ class ShardPace:
     """The pace of one shard: its buckets, its rate and the keyed entries that wait."""
 
     __slots__ = (
-        "_accepted", "_ceiling", "_cut_at", "_held_until", "_quiet", "_throttled_at",
+        "_accepted", "_ceiling", "_cut_at", "_held_until", "_quiet", "_refused", "_throttled_at",
         "_updated_at", "blocked_until", "byte_tokens", "due_at", "queue", "rate",
         "record_tokens", "shard_id", "throttles",
     )  # fmt: skip
@@ -164,8 +163,9 @@ class ShardPace:
         self.throttles = 0
         #: Until when an entry is held back for want of tokens, as far as is known.
         self._held_until = -math.inf
-        #: Entries accepted since the last cut.
+        #: Entries accepted and refused since the last cut.
         self._accepted = 0
+        self._refused = 0
         self._throttled_at = -math.inf
         self._cut_at = -math.inf
         self._updated_at = now
@@ -209,7 +209,8 @@ class ShardPace:
         self._held_until = -math.inf
 
     def throttled(self, sent_at: float, now: float, jitter: float) -> None:
-        """Back off and cut the rate, counting only what was sent after the last throttle."""
+        """Back off and cut the rate, but once for what was sent before the last throttle."""
+        self._refused += 1
         if sent_at <= self._throttled_at:
             return
         self._throttled_at = now
@@ -243,9 +244,10 @@ class ShardPace:
 
     def _cut(self) -> None:
         deepest = _DEEPEST_FIRST_CUT if math.isinf(self._cut_at) else _DEEPEST_CUT
-        cut = min(deepest, _CUT_PER_EXCESS / (self._accepted + 1))
+        excess = self._refused / (self._accepted + self._refused)
+        cut = min(deepest, _CUT_PER_EXCESS * excess)
         self.rate = max(self.rate * (1 - cut), min(_FLOOR_RATE, self._ceiling))
-        self._accepted = 0
+        self._accepted = self._refused = 0
 
     def _refill(self, now: float) -> None:
         updated_at, self._updated_at = self._updated_at, now
