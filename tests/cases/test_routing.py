@@ -578,6 +578,43 @@ async def test_R18_a_stream_may_be_switched_to_auto_and_back() -> None:
     assert all(s.copies()[data] >= 1 for data in astray)
 
 
+async def test_R18_without_permission_to_ask_placements_are_proof_enough() -> None:
+    """Ranges never change: a record outside its shard's own, under a fresh map, is AUTO's."""
+    fake = new_fake(4, distribution=AUTO)
+    fake.script(AccessDenied(operation="DescribeStreamSummary"))
+    async with scene(fake) as s:
+        for second in range(10):
+            for number in range(40):
+                s.emit(b"%d/%d" % (second, number), key=str(number))
+            await anyio.sleep(1)
+        await s.settle()
+        assert s.account().retried > 0
+        settled, retried = len(s.records()), s.account().retried
+        for number in range(200):
+            s.emit(b"proven %d" % number, key=str(number))
+        await s.settle()
+        alone = s.records()[settled:]
+        assert (len(alone), aggregated(alone)) == (200, [])
+        assert s.account().retried == retried
+    assert s.account().delivered == 600
+    assert len(s.copies()) == 600
+
+
+@pytest.mark.parametrize("fault", [Hang, AccessDenied])
+async def test_R9_a_short_life_waits_for_no_answer_about_the_stream(
+    fault: type[Hang | AccessDenied],
+) -> None:
+    """Not longer than two seconds, and leaving delivers all."""
+    fake = new_fake(2)
+    fake.script(fault(operation="ListShards"), fault(operation="DescribeStreamSummary"))
+    async with scene(fake, warm=False) as s:
+        outcomes = [await s.put(b"%d" % number, str(number)) for number in range(10)]
+        began = s.now
+    assert anyio.current_time() - began <= 2.0 + LINGER + 2 * RTT
+    assert all([(await outcome.wait()).success for outcome in outcomes])
+    fake.release()
+
+
 async def test_R19_without_a_description_one_line_names_the_permission() -> None:
     """The documented safe side: keys are honoured, and a record takes 1 MiB."""
     fake = new_fake(2, max_record_kib=10_240)
