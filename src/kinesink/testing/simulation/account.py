@@ -31,10 +31,11 @@ _ROUNDING: Final = 1e-6
 #: Records refused one by one before anything worked, from which on those who wait are told.
 _ENOUGH_REFUSED: Final = 8
 
-#: Questions about the stream in so many seconds, at most.
-_WINDOW: Final = 60.0
-_MOST_LISTINGS: Final = 70
-_MOST_DESCRIPTIONS: Final = 70
+#: Questions about the stream at most: seconds, and how many in them.
+_MOST_QUESTIONS: Final = {
+    "ListShards": ((1.0, 6), (60.0, 60)),
+    "Describe": ((1.0, 4), (60.0, 30)),
+}
 
 
 class Account:
@@ -64,7 +65,10 @@ class Account:
         #: By how many seconds it may come late to its work.
         self.lag = lag
         self._delivered = 0
-        self._questions: dict[str, deque[float]] = {"ListShards": deque(), "Describe": deque()}
+        self._questions: dict[str, deque[float]] = {
+            question: deque(maxlen=1 + max(most for _, most in limits))
+            for question, limits in _MOST_QUESTIONS.items()
+        }
         self._under_way = {"ListShards": 0, "Describe": 0}
 
     # What the producer does
@@ -76,11 +80,10 @@ class Account:
             raise Violation("questions", f"{question} is asked while it is under way")
         times = self._questions[question]
         times.append(now)
-        while times[0] <= now - _WINDOW:
-            times.popleft()
-        most = _MOST_LISTINGS if question == "ListShards" else _MOST_DESCRIPTIONS
-        if len(times) > most:
-            raise Violation("questions", f"{question} {len(times)} times in {_WINDOW:.0f} s")
+        for window, most in _MOST_QUESTIONS[question]:
+            asked = sum(time > now - window for time in times)
+            if asked > most:
+                raise Violation("questions", f"{question} {asked} times in {window:.0f} s")
 
     def answered(self, question: str) -> None:
         """Take note of an answer to a question."""
