@@ -16,7 +16,7 @@ from kinesink.core.ledger import Ledger
 from kinesink.core.pace import ShardPace
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import Answered
+from kinesink.core.records import Answered, DropReason
 from kinesink.core.refresh import Refresh
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, Verdict
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
     from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.records import Content
 
     Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -113,6 +114,21 @@ def credit_the_neighbour(patch: pytest.MonkeyPatch) -> None:
         request_done(self, request, outcome, now)  # type: ignore[arg-type]
 
     patch.setattr(Pipeline, "request_done", careless)
+
+
+def retry_what_was_to_fail(patch: pytest.MonkeyPatch) -> None:
+    """Ignore the wish to fail at a throttle, at the first one."""
+    drop = Stock.drop
+
+    def stubborn(
+        self: Stock, contents: list[Content], reason: DropReason, error: str, now: float
+    ) -> None:
+        if reason is DropReason.THROTTLED:
+            self.admit(contents, now)
+        else:
+            drop(self, contents, reason, error, now)
+
+    patch.setattr(Stock, "drop", stubborn)
 
 
 def never_expire(patch: pytest.MonkeyPatch) -> None:
@@ -241,6 +257,7 @@ MUTANTS: Final = (
     Mutant(forget_to_pace, ("rate",)),
     Mutant(send_what_has_arrived_again, ("copies",)),
     Mutant(credit_the_neighbour, ("delivery", "copies")),
+    Mutant(retry_what_was_to_fail, ("results",)),
     Mutant(never_expire, ("time to live", "progress")),
     Mutant(expire_early, ("reasons",)),
     Mutant(drop_in_silence, ("conservation",)),

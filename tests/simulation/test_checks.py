@@ -209,6 +209,29 @@ def result(*, success: bool, reason: DropReason | None = None) -> RecordResult:
 class TestWhatIsTold:
     """Deliveries, drops and their reasons."""
 
+    def test_an_event_that_is_sent_after_its_end(self) -> None:
+        """What was given up does not travel any more."""
+        bench = Bench(time_to_live=1.0)
+        record = bench.record(waited=False)
+        bench.account.carries(Entry([record], size=10))
+        bench.drop(DropReason.EXPIRED, record)
+        with pytest.raises(Violation, match=r"results: .* was given up before"):
+            bench.account.carries(Entry([record], size=10))
+
+    def test_an_event_that_is_sent_after_the_throttle_it_was_to_fail_at(self) -> None:
+        """Whether its entry was refused, or the whole call."""
+        bench, patient = Bench(fail_if_throttled=True), Bench()
+        for each in (bench, patient):
+            first, second = (Entry([each.record(waited=False)], size=10) for _ in range(2))
+            each.account.entry_refused(first, "KMSThrottlingException")
+            each.account.refused([second], Failure("SlowDown", "slowly"))
+            if each is patient:
+                each.account.carries(first)
+                continue
+            for entry in (first, second):
+                with pytest.raises(Violation, match=r"results: .* was to fail at a throttle"):
+                    each.account.carries(entry)
+
     def test_a_delivery_that_nobody_received(self) -> None:
         """Told is not enough."""
         bench = Bench()

@@ -90,7 +90,12 @@ class Account:
         self._under_way[question] -= 1
 
     def carries(self, entry: Entry) -> None:
-        """Take note of a call that carries an entry."""
+        """Check that nothing is sent that has ended, and take note of the call."""
+        for event in self.events_of(entry):
+            if event.dropped is not None:
+                raise Violation("results", f"{event} is sent, and was given up before")
+            if event.throttled and self._options.fail_if_throttled:
+                raise Violation("results", f"{event} is sent again, and was to fail at a throttle")
         for ticket in tickets_of(entry):
             ticket.calls += 1
             ticket.under_way += 1
@@ -200,21 +205,24 @@ class Account:
         kind = classify_request(failure.code, failure.message)
         alone = len(entries) == 1 and not entries[0].shared
         self._refused_alone += kind is Kind.BAD_ENTRY and len(entries) == 1
-        if kind in {Kind.PERMANENT, Kind.CLOCK} or (
+        may_end = kind in {Kind.PERMANENT, Kind.CLOCK} or (
             kind is Kind.BAD_ENTRY and (alone or not self.ever_taken)
-        ):
-            self._may_end(entries)
+        )
+        for entry in entries:
+            for event in self.events_of(entry):
+                event.refused |= may_end
+                event.throttled |= kind is Kind.THROTTLED
 
     def entry_refused(self, entry: Entry, code: str) -> None:
         """Take note of events that may be given up for the answer to their entry."""
-        if classify_entry(code) is Kind.BAD_ENTRY and not entry.shared:
-            self._may_end([entry])
+        kind = classify_entry(code)
+        for event in self.events_of(entry):
+            event.refused |= kind is Kind.BAD_ENTRY and not entry.shared
+            event.throttled |= kind is Kind.THROTTLED
 
-    def _may_end(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            for content in entry.contents:
-                for event in self._events.of(content):
-                    event.refused = True
+    def events_of(self, entry: Entry) -> list[Event]:
+        """Return the events of an entry that have a name."""
+        return [event for content in entry.contents for event in self._events.of(content)]
 
     # At every step, and at the end
 

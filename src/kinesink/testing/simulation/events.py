@@ -36,7 +36,7 @@ class Event:
     """One event."""
 
     __slots__ = ("arrival", "copies", "data", "dropped", "excuses", "explicit_hash_key", "key",
-                 "poison", "refused", "seen")  # fmt: skip
+                 "poison", "refused", "seen", "throttled")  # fmt: skip
 
     def __init__(self, data: bytes, key: str | None, arrival: float, *, poison: bool) -> None:
         self.data = data
@@ -52,6 +52,8 @@ class Event:
         self.seen = False
         #: Whether it was refused for a reason that may end it.
         self.refused = False
+        #: Whether it was refused for rate.
+        self.throttled = False
         self.dropped: DropReason | None = None
 
     def __repr__(self) -> str:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from kinesink.core.effects import Report, SendRequest
     from kinesink.core.entry import Entry
     from kinesink.core.records import Content, PutRecordsEntry
-    from kinesink.testing.simulation.events import Event
     from kinesink.testing.simulation.world import World
 
 __all__ = ["Member"]
@@ -87,12 +86,13 @@ class Member:
     def step(self) -> None:
         """Let the pipeline do what is to be done now, or soon, and check everything then."""
         if not self.world.scenario.lag:
-            self._work()
+            self.work()
         elif not self._works_soon:
             self._works_soon = True
-            self.later(self.dice.between(0.0, self.world.scenario.lag), self._work)
+            self.later(self.dice.between(0.0, self.world.scenario.lag), self.work)
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Let the pipeline do now what is to be done."""
         self._works_soon = False
         self._driver.step()
         self.account.check()
@@ -196,7 +196,7 @@ class Member:
         if len(slot.data) + len(slot.partition_key.encode()) > self.world.record_max:
             return True
         scenario = self.world.scenario
-        return scenario.poison > 0 and any(event.poison for event in self.events_of(entry))
+        return scenario.poison > 0 and any(event.poison for event in self.account.events_of(entry))
 
     def _write(self, call: _Call) -> None:
         """Write what can be written."""
@@ -227,7 +227,7 @@ class Member:
         right = len(results) == len(request.wire)
         self.account.ever_taken |= right
         for entry, (result, written) in zip(request.entries, call.results, strict=True):
-            if not result.success:
+            if right and not result.success:
                 self.account.entry_refused(entry, result.error_code or "")
             if written and not (right and result.success and not self._ambiguous(entry, result)):
                 self._excuse(entry)
@@ -255,12 +255,8 @@ class Member:
         self._done(call, failure)
 
     def _excuse(self, entry: Entry) -> None:
-        for event in self.events_of(entry):
+        for event in self.account.events_of(entry):
             event.excuses += 1
-
-    def events_of(self, entry: Entry) -> list[Event]:
-        """Return the events of an entry that have a name."""
-        return [event for content in entry.contents for event in self.events.of(content)]
 
     def _done(self, call: _Call, outcome: Answered | Failure) -> None:
         call.done = True

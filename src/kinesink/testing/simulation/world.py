@@ -169,7 +169,7 @@ class World:
         member = self._one(draw)
         member.account.abandoned = True
         member.pipeline.abandon(DropReason.SHUTDOWN, "the end", self.clock.now)
-        member.step()
+        member.work()
 
     def _sleep(self, draw: float) -> None:
         """Suspend everybody's machine for up to ten minutes."""
