@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kinesink.core.aggregated_record import AggregateTables
+from kinesink.core.collector import Collector
 from kinesink.core.entry import Entry, raw_entry
 from kinesink.core.options import PipelineOptions
+from kinesink.core.pace import Quiet, ShardPace
+from kinesink.core.rate_limiter import RateLimiter
 from kinesink.core.records import Chunk, ShardDescription, ShardId, UserRecord
 from kinesink.core.shard_map import ShardMap
 
 if TYPE_CHECKING:
     from kinesink.core.records import RecordResult
+    from kinesink.core.shard_map import Shard
 
 OPTIONS = PipelineOptions()
 
@@ -98,3 +103,39 @@ def map_of(listing: list[ShardDescription], now: float = 0.0) -> ShardMap:
     shard_map = ShardMap()
     read_listing(shard_map, listing, now)
     return shard_map
+
+
+def pace(*, ceiling: float = 1.0, first_bytes: int = 51_200, now: float = 0.0) -> ShardPace:
+    """Return the pace of a shard at its start."""
+    return ShardPace(shard_id(0), ceiling=ceiling, first_bytes=first_bytes, now=now, quiet=Quiet())
+
+
+def limiter(shards: int = 0, *, linger: float = 0.1, ceiling: float = 1.0) -> RateLimiter:
+    """Return a limiter that places keyless entries on so many equal shards."""
+    made = RateLimiter(replace(OPTIONS, linger=linger, shard_rate_limit=ceiling))
+    made.use_shards(open_shards(shards))
+    return made
+
+
+def open_shards(count: int) -> list[Shard]:
+    """Return `count` equal shards."""
+    return map_of(equal_shards(count)).shards if count else []
+
+
+def every_shard(_shard: ShardId, _size: int) -> bool:
+    """Grant each shard what it asks for, as an empty request does."""
+    return True
+
+
+def sends(
+    limited: RateLimiter, until: float, *, options: PipelineOptions = OPTIONS, start: float = 0.0
+) -> list[tuple[float, ShardId | None, int]]:
+    """Run collector and clock until `until`; return when which shard got how many bytes."""
+    collector, now, log = Collector(options), start, []
+    while now <= until:
+        while (request := collector.form(limited, now)) is not None:
+            log += [(now, entry.predicted, entry.size) for entry in request.entries]
+        following = limited.deadline(now)
+        assert following > now
+        now = following
+    return log
