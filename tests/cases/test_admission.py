@@ -10,8 +10,8 @@ import pytest
 
 from kinesink import DropReason, InvalidRecordError
 from kinesink.core.limits import MIB
+from tests.cases.evidence import carried
 from tests.cases.scene import TOP, scene
-from tests.cases.test_failures import carried
 
 REFUSED: list[tuple[type[Exception], str, tuple[Any, ...]]] = [
     (InvalidRecordError, "1048577 bytes", (bytes(MIB), "k")),

@@ -17,8 +17,8 @@ import pytest
 from kinesink import KinesisHandler
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.testing import Hang, Latency
+from tests.cases.evidence import Lookups
 from tests.cases.scene import APP, RTT, new_fake, scene
-from tests.cases.test_failures import Lookups
 from tests.shell.support import landed, make_fake, make_sink, wait_until
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from kinesink.testing import (
     Truncate,
     WrongResultCount,
 )
+from tests.cases.evidence import carried, codes
 from tests.cases.scene import RTT, full_jitter, scene
-from tests.cases.test_failures import carried, codes
 
 LINGER = 0.1
 NAP = 0.02
