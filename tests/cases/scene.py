@@ -9,6 +9,7 @@ the account adds up is checked at every call to the service besides.
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ import pytest
 from kinesink import Config, Producer
 from kinesink.core.aggregated_record import decode
 from kinesink.core.pipeline import Pipeline
-from kinesink.shell import exit_safe, stream
+from kinesink.shell import credentials, exit_safe, stream
 from kinesink.shell.intake import Intake, KeyedEvent
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.shell.reporter import Reporter
@@ -325,8 +326,23 @@ async def scene(  # noqa: PLR0913 - what a case may say about its world
 def virtual_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put what kinesink takes from outside the loop on the loop's clock."""
     monkeypatch.setattr(exit_safe, "_executor", HeldTimeExecutor())
-    clock = SimpleNamespace(time=wall_clock)
-    monkeypatch.setattr(stream, "time", clock)
+    monkeypatch.setattr(stream, "time", SimpleNamespace(time=wall_clock))
+    monkeypatch.setattr(credentials, "_look_up", _look_up_once)
+
+
+_found: dict[object, Any] = {}
+_look_up = credentials._look_up
+
+
+def _look_up_once(config: Config, known: Any) -> Any:  # noqa: ANN401 - what a Signer knows of itself
+    """Find first credentials once for all tests that have the same: it takes a while."""
+    keys = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SESSION_TOKEN")
+    where = config.region_name, config.endpoint_url, keys
+    if known is not None:
+        return _look_up(config, known)
+    if where not in _found:
+        _found[where] = _look_up(config, None)
+    return _found[where]
 
 
 @pytest.fixture

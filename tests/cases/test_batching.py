@@ -138,16 +138,16 @@ def running_total(amounts: Counter[float], moments: list[float]) -> list[int]:
 async def test_L5_a_shard_sees_one_bucket_and_its_rate_at_most(rate: float, ending: str) -> None:
     """In every window on the wire, in records and in bytes; flush and shutdown included."""
     async with scene(shards=2, shard_rate_limit=rate, framing="none", shutdown_timeout=120) as s:
-        for number in range(int(5_000 * rate)):
+        for number in range(int(3_000 * rate)):
             s.emit(b"small %d" % number, "k", number % 2 * HALF)
-        for number in range(int(250 * rate)):
+        for number in range(int(120 * rate)):
             s.emit(b"large %d" % number + bytes(20_000), "k", number % 2 * HALF)
         if ending == "flush":
             assert await s.producer.flush()
         elif ending == "goes on":
             await s.settle(within=120)
     sent = [slot for call in s.calls() for slot in slots(s, call)]
-    assert len(sent) == int(5_000 * rate) + int(250 * rate)
+    assert len(sent) == int(3_000 * rate) + int(120 * rate)
     # An entry larger than the bucket may leave it in debt; there is none here.
     for shard in {slot.shard for slot in sent}:
         of_shard = [slot for slot in sent if slot.shard == shard]
