@@ -79,6 +79,7 @@ class Member:
         self._driver = Driver(self.pipeline, world.clock, self)
         self.questions = Questions(self)
         self._works_soon = False
+        self._generation = 0
         #: Whether it cannot know yet that its stream was created anew.
         self.unaware = False
         self.carried: dict[PutRecordsRequest, None] = {}
@@ -96,6 +97,12 @@ class Member:
         self._works_soon = False
         self._driver.step()
         self.account.check()
+
+    def look_at_map(self) -> None:
+        """Let the audit of the wire know which shards the producer knows."""
+        if self.shard_map.generation != self._generation:
+            self._generation = self.shard_map.generation
+            self.wire.knows({shard.shard_id: shard.range for shard in self.shard_map.shards})
 
     def add(self, contents: list[Content]) -> None:
         """Let events arrive."""
@@ -264,4 +271,5 @@ class Member:
             self.account.carried(entry)
         del self.carried[call.request]
         self.pipeline.request_done(call.request, outcome, self.world.clock.now)
+        self.look_at_map()
         self.step()

@@ -103,7 +103,7 @@ class Questions:
         member.note("ListShards answers %s", said)
         member.account.answered("ListShards")
         member.pipeline.shards_listed(listing, self._world.clock.now)
-        member.wire.knows({shard.shard_id: shard.range for shard in member.shard_map.shards})
+        member.look_at_map()
         member.step()
 
     def _describe(self, trouble: Episode | None) -> None:
@@ -120,4 +120,5 @@ class Questions:
         member.note("DescribeStreamSummary answers %s", said)
         member.account.answered("Describe")
         member.pipeline.stream_described(summary, self._world.clock.now)
+        member.look_at_map()
         member.step()
