@@ -28,7 +28,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 VERSION: Final = "0.5.2"
 IMAGE: Final = os.environ.get("KINESIS_MOCK_IMAGE", f"ghcr.io/etspaceman/kinesis-mock:{VERSION}")
@@ -41,6 +41,7 @@ CACHE: Final = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "kinesink-tests")
 )
 START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 40.0
 INSTALL_SECONDS: Final = 180.0
 
 REQUIRED: Final = (
@@ -75,6 +76,11 @@ class KinesisMock:
     """The same service over plain HTTP."""
     kind: Literal["docker", "node"]
     """What runs it."""
+    stop: Callable[[], None]
+    """End it in peace: it writes down what it has, if it was told where. Takes half a minute
+    while somebody keeps a connection to it."""
+    start: Callable[[], None]
+    """Start it again after :attr:`stop`, at the same addresses if its ports were named."""
     region_name: str = "us-east-1"
     """Its default region; a request signed for another one finds other streams."""
 
@@ -126,7 +132,9 @@ def _look_for_daemon() -> None:
             probe.connect(path)
 
 
-def _in_docker(resources: ExitStack) -> KinesisMock:
+def _in_docker(
+    resources: ExitStack, variables: Mapping[str, str], ports: tuple[int, int]
+) -> KinesisMock:
     try:
         import docker  # noqa: PLC0415 - not installed where only unit tests run
         from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415
@@ -144,9 +152,12 @@ def _in_docker(resources: ExitStack) -> KinesisMock:
             client.images.pull(IMAGE)
         container = client.containers.create(
             IMAGE,
-            environment=_ENVIRONMENT,
+            environment={**_ENVIRONMENT, **variables},
             # Port 0: the daemon chooses a free one.
-            ports={f"{port}/tcp": ("127.0.0.1", 0) for port in (TLS_PORT, PLAIN_PORT)},
+            ports={
+                f"{inside}/tcp": ("127.0.0.1", outside)
+                for inside, outside in zip((TLS_PORT, PLAIN_PORT), ports, strict=True)
+            },
         )
         resources.callback(container.remove, force=True, v=True)
         container.start()
@@ -167,7 +178,15 @@ def _in_docker(resources: ExitStack) -> KinesisMock:
     )
     plain_url = f"http://127.0.0.1:{plain_port}"
     _wait_until_healthy(plain_url, running, container.logs)
-    return KinesisMock(f"https://127.0.0.1:{tls_port}", plain_url, "docker")
+
+    def start() -> None:
+        container.start()
+        _wait_until_healthy(plain_url, running, container.logs)
+
+    def stop() -> None:
+        container.stop(timeout=int(STOP_SECONDS))
+
+    return KinesisMock(f"https://127.0.0.1:{tls_port}", plain_url, "docker", stop, start)
 
 
 def _npm_package() -> Path:
@@ -199,50 +218,67 @@ def _npm_package() -> Path:
     return package
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports() -> tuple[int, int]:
+    """Return two ports that nobody listens on."""
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
+        first, second = (
+            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)
+        )
+        return first.getsockname()[1], second.getsockname()[1]
 
 
-def _in_node(resources: ExitStack) -> KinesisMock:
+def _in_node(
+    resources: ExitStack, variables: Mapping[str, str], ports: tuple[int, int]
+) -> KinesisMock:
     node = shutil.which("node")
     if node is None:
         raise CannotRunError("Node is not installed")
     package = _npm_package()
-    tls_port, plain_port = _free_ports(2)
-    ports = {"KINESIS_MOCK_TLS_PORT": str(tls_port), "KINESIS_MOCK_PLAIN_PORT": str(plain_port)}
+    tls_port, plain_port = ports if all(ports) else free_ports()
+    urls = f"https://127.0.0.1:{tls_port}", f"http://127.0.0.1:{plain_port}"
+    named = {"KINESIS_MOCK_TLS_PORT": str(tls_port), "KINESIS_MOCK_PLAIN_PORT": str(plain_port)}
+    environment = {**os.environ, **_ENVIRONMENT, **variables, **named}
     log = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-    # Its own folder is the working directory: it opens its certificate by a relative name.
-    process = subprocess.Popen(  # noqa: S603 - every argument is ours
-        [node, "main.js"],
-        cwd=package,
-        env={**os.environ, **_ENVIRONMENT, **ports},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-    )
-    resources.callback(_end, process)
-    plain_url = f"http://127.0.0.1:{plain_port}"
+    processes: list[subprocess.Popen[bytes]] = []
 
     def last_words() -> bytes:
         log.seek(0)
         return log.read()
 
-    _wait_until_healthy(plain_url, lambda: process.poll() is None, last_words)
-    return KinesisMock(f"https://127.0.0.1:{tls_port}", plain_url, "node")
+    def start() -> None:
+        # Its own folder is the working directory: it opens its certificate by a relative name.
+        process = subprocess.Popen(  # noqa: S603 - every argument is ours
+            [node, "main.js"],
+            cwd=package,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        processes.append(process)
+        _wait_until_healthy(urls[1], lambda: process.poll() is None, last_words)
+
+    def stop() -> None:
+        process = processes.pop()
+        process.terminate()
+        process.wait(timeout=STOP_SECONDS)
+
+    resources.callback(_end, processes)
+    start()
+    return KinesisMock(*urls, "node", stop, start)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-_WAYS: Final[dict[str, Callable[[ExitStack], KinesisMock]]] = {
+_WAYS: Final[dict[str, Callable[[ExitStack, Mapping[str, str], tuple[int, int]], KinesisMock]]] = {
     "docker": _in_docker,
     "node": _in_node,
 }
@@ -256,7 +292,7 @@ def kinesis_mock(pytestconfig: pytest.Config) -> Iterator[KinesisMock]:
     for kind in os.environ.get("KINESIS_MOCK_KIND", "docker node").split():
         with ExitStack() as resources:
             try:
-                mock = _WAYS[kind](resources)
+                mock = _WAYS[kind](resources, {}, (0, 0))
             except CannotRunError as reason:
                 reasons.append(f"{kind}: {reason}")
                 continue
@@ -265,6 +301,21 @@ def kinesis_mock(pytestconfig: pytest.Config) -> Iterator[KinesisMock]:
             yield mock
             return
     pytest.skip("kinesis-mock cannot run here. " + "; ".join(reasons))
+
+
+@pytest.fixture
+def own_kinesis_mock(kinesis_mock: KinesisMock, tmp_path: Path) -> Iterator[KinesisMock]:
+    """Run another one, in the same way, that the test may stop and start; it keeps its data."""
+    folder = "/tmp" if kinesis_mock.kind == "docker" else str(tmp_path)  # noqa: S108 - in the container
+    # It writes its data down when it ends; in between it need not.
+    variables = {
+        "SHOULD_PERSIST_DATA": "true",
+        "PERSIST_PATH": folder,
+        "PERSIST_FILE_NAME": "kinesis-mock.json",
+        "PERSIST_INTERVAL": "1h",
+    }
+    with ExitStack() as resources:
+        yield _WAYS[kinesis_mock.kind](resources, variables, free_ports())
 
 
 def pytest_terminal_summary(

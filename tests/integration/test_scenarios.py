@@ -4,112 +4,34 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aws_kinesis_agg.deaggregator import deaggregate_records
 
-from kinesink import Config, KinesisHandler
+from kinesink import KinesisHandler
 from kinesink.core import limits
 from kinesink.core.aggregated_record import AggregateTables, decode
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
-from kinesink.core.records import Failure
 from kinesink.core.shard_map import ShardMap
-from kinesink.shell.kinesis import KinesisClient
+from tests.integration.support import (
+    CALL_TIMEOUT,
+    list_shards,
+    logger_of,
+    records_by_shard,
+    settings,
+    user_data,
+    wait_until_active,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from kinesink.core.records import ShardDescription
     from tests.kinesis_mock import KinesisMock
-
-CALL_TIMEOUT = 20.0
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch, no_aws_account_in_reach: None) -> None:  # noqa: ARG001 - comes first
-    """Give kinesink something to sign with; the mock does not look at it."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mock")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mock")
-
-
-@pytest.fixture
-def make_stream(kinesis_mock: KinesisMock) -> Callable[[int], str]:
-    """Return what creates a stream with so many shards and waits until it is active."""
-
-    def make(shards: int) -> str:
-        client = kinesis_mock.client()
-        stream_name = kinesis_mock.new_stream_name()
-        client.create_stream(StreamName=stream_name, ShardCount=shards)
-        wait_until_active(client, stream_name)
-        return stream_name
-
-    return make
-
-
-def wait_until_active(client: Any, stream_name: str) -> None:  # noqa: ANN401 - a boto3 client
-    """Wait until the stream takes changes again."""
-    give_up_at = time.monotonic() + CALL_TIMEOUT
-    while time.monotonic() < give_up_at:
-        summary = client.describe_stream_summary(StreamName=stream_name)
-        if summary["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE":
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{stream_name} did not become active")
-
-
-def settings(mock: KinesisMock) -> dict[str, Any]:
-    """Return the parameters that lead to the mock."""
-    return {
-        "endpoint_url": mock.endpoint_url,
-        "region_name": mock.region_name,
-        "verify": False,
-        "request_timeout": CALL_TIMEOUT,
-        "shutdown_timeout": CALL_TIMEOUT,
-    }
-
-
-async def list_shards(mock: KinesisMock, stream_name: str) -> list[ShardDescription]:
-    """List the open shards as the producer does."""
-    async with KinesisClient(Config(stream_name, **settings(mock))) as client:
-        listing = await client.list_shards(stream_name, timeout=CALL_TIMEOUT)
-    assert not isinstance(listing, Failure), listing
-    return listing
-
-
-def records_by_shard(client: Any, stream_name: str) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - a boto3 client
-    """Read everything in the stream."""
-    out: dict[str, list[dict[str, Any]]] = {}
-    for shard in client.list_shards(StreamName=stream_name)["Shards"]:
-        shard_id = shard["ShardId"]
-        iterator = client.get_shard_iterator(
-            StreamName=stream_name, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        records: list[dict[str, Any]] = []
-        while iterator:
-            answer = client.get_records(ShardIterator=iterator, Limit=1000)
-            records += answer["Records"]
-            if not answer["Records"]:
-                break
-            iterator = answer.get("NextShardIterator")
-        out[shard_id] = records
-    return out
-
-
-def user_data(records: list[dict[str, Any]]) -> list[bytes]:
-    """Take aggregated records apart."""
-    out: list[bytes] = []
-    for record in records:
-        inside = decode(record["Data"])
-        out += [record["Data"]] if inside is None else [sub.data for sub in inside]
-    return out
 
 
 async def test_shard_prediction_agrees_for_keys_and_for_both_ends_of_every_range(
@@ -177,25 +99,22 @@ async def test_children_of_a_split_and_of_a_merge_own_their_parents_ranges(
     assert shard_map.whole
 
 
-@contextmanager
-def logger_of(handler: logging.Handler) -> Iterator[logging.Logger]:
-    """Yield a logger with only this handler; close the handler afterwards."""
-    logger = logging.getLogger("kinesink.tests.integration")
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield logger
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"protocol": "cbor"}, {"framing": "none"}, {"partition_key": "attr:customer"}],
-    ids=["default", "cbor", "unaggregated", "keyed"],
+    [
+        pytest.param({}, id="default"),
+        pytest.param({"protocol": "cbor"}, id="cbor"),
+        pytest.param({"framing": "none"}, id="unaggregated"),
+        pytest.param({"framing": "none", "protocol": "cbor"}, id="unaggregated cbor"),
+        pytest.param({"partition_key": "attr:customer"}, id="keyed"),
+        pytest.param({"framing": "lines"}, id="lines"),
+        pytest.param({"framing": "lines", "partition_key": "attr:customer"}, id="keyed lines"),
+        pytest.param({"framing": "lines", "compression": "gzip"}, id="gzip"),
+        pytest.param(
+            {"framing": "lines", "compression": "gzip", "protocol": "cbor"}, id="gzip cbor"
+        ),
+    ],
 )
 def test_what_is_logged_arrives_each_once(
     kinesis_mock: KinesisMock,
@@ -214,7 +133,8 @@ def test_what_is_logged_arrives_each_once(
         account = handler.statistics()
     assert (account.accepted, account.delivered, account.pending) == (events, events, 0)
     by_shard = records_by_shard(kinesis_mock.client(), stream_name)
-    lines = [json.loads(d) for records in by_shard.values() for d in user_data(records)]
+    framing = parameters.get("framing", "kpl")
+    lines = [json.loads(d) for records in by_shard.values() for d in user_data(records, framing)]
     assert sorted(line["attributes"]["number"] for line in lines) == list(range(events))
     assert {line["message"] for line in lines} == {f"order {n}" for n in range(events)}
 
