@@ -112,6 +112,18 @@ def test_a_backlog_may_take_as_long_as_it_needs(monkeypatch: pytest.MonkeyPatch)
     assert "progress: " in str(outcome.failure)
 
 
+def test_events_behind_some_that_are_too_large_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event that is refused makes room for the next, also where nothing is sent."""
+    outcome, _ = play(
+        monkeypatch,
+        max_record_kib=16,
+        sizes=(100, 20_000, 20_000, 20_000),
+        pattern="bursts",
+        options=(PipelineOptions(framing="none", request_max_entries=1),),
+    )
+    assert outcome.failure is None
+
+
 def test_a_run_that_does_not_come_to_rest_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a last turn."""
     monkeypatch.setattr(run, "_MOST_TURNS", 20)

@@ -245,7 +245,7 @@ class Pipeline:
         for entry, error in failed:
             self._reports.tell(OWN_ERROR, f"an error of kinesink's own, {error!r}")
             self._stock.reject(entry, entry, DropReason.INTERNAL, repr(error), now)
-        return bool(failed or (sent and self._router.held))
+        return bool(failed or ((sent or held) and self._router.held))
 
     def _try_aside(self, now: float) -> None:
         """Let what was set aside go again, once it is known to be at fault or all that is left."""
