@@ -255,7 +255,6 @@ async def test_F8_a_wrong_clock_is_corrected_from_the_answer(skew: float) -> Non
     assert not s.told
 
 
-@pytest.mark.xfail(strict=True, reason="questions about the stream are not asked again at once")
 @pytest.mark.parametrize("trouble", ["clock", "token"])
 async def test_F7_F8_a_start_with_a_wrong_clock_or_an_old_token_is_repaired_at_once(
     trouble: str, aws: AwsEnvironment

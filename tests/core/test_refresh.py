@@ -141,3 +141,19 @@ class TestRefresh:
 
         assert refresh.answered_at == -math.inf
         assert refresh.deadline() == 105.0
+
+    def test_what_was_mended_is_asked_again_at_once_but_once(self) -> None:
+        """An expired token is replaced by then; refused again, it has failed."""
+        refresh = Refresh(period=100.0, due_at=0.0)
+        assert refresh.ask(0.0)
+        assert refresh.repeat(1.0)
+        assert refresh.is_new
+        assert refresh.ask(1.0)
+        assert not refresh.repeat(2.0)
+        refresh.failed(2.0, jitter=1.0)
+        assert refresh.deadline() == 3.0
+        assert refresh.ask(3.0)
+        assert refresh.repeat(3.5)
+        assert refresh.ask(3.5)
+        refresh.answered(4.0, jitter=0.0)
+        assert refresh.answered_at == 3.5

@@ -22,6 +22,8 @@ from kinesink.core.retry_policy import (
     STREAM_NOT_FOUND,
     WRONG_RECORD_COUNT,
     Kind,
+    can_resend_at_once,
+    classify_request,
 )
 from kinesink.core.shard_map import LISTING_SPACING
 from kinesink.core.stock import Stock
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, EntryResult, ShardDescription, StreamSummary
+    from kinesink.core.refresh import Refresh
+    from kinesink.core.reports import Operation
 
 #: Seconds until the shards are listed again when a listing did not know a shard that
 #: has answered; listings may lag behind a reshard.
@@ -148,13 +152,13 @@ class Pipeline:
     def shards_listed(self, listing: Sequence[ShardDescription] | Failure, now: float) -> None:
         """Take the outcome of a :class:`ListShards`."""
         if isinstance(listing, Failure):
-            self._heed_absence(listing, now)
-            self._router.shard_map.refresh.failed(now, self._jitter())
-            self._reports.failed(
+            self._question_failed(
+                self._router.shard_map.refresh,
                 "ListShards",
                 listing,
                 "without a listing of the shards events travel un-aggregated or by the last "
                 "known one",
+                now,
             )
         else:
             self.ledger.refreshes += 1
@@ -166,13 +170,13 @@ class Pipeline:
         """Take the outcome of a :class:`DescribeStream`."""
         facts = self._router.facts
         if isinstance(summary, Failure):
-            self._heed_absence(summary, now)
-            facts.refresh.failed(now, self._jitter())
-            self._reports.failed(
+            self._question_failed(
+                facts.refresh,
                 "DescribeStreamSummary",
                 summary,
                 "without a description of the stream it is taken to honour partition keys, "
                 "and to take records of up to 1 MiB",
+                now,
             )
         elif facts.described(summary, now, self._jitter()):
             self._follow_map(self._router.shard_map.forget(now), now)
@@ -276,6 +280,21 @@ class Pipeline:
         changed = self._router.adopt()
         self._limiter.use_shards(self._router.placeable())
         return changed
+
+    def _question_failed(
+        self,
+        refresh: Refresh,
+        operation: Operation,
+        failure: Failure,
+        consequence: str,
+        now: float,
+    ) -> None:
+        kind = classify_request(failure.code, failure.message)
+        if can_resend_at_once(failure.code, kind) and refresh.repeat(now):
+            return
+        self._heed_absence(failure, now)
+        refresh.failed(now, self._jitter())
+        self._reports.failed(operation, failure, consequence)
 
     def _heed_absence(self, failure: Failure, now: float) -> None:
         """Forget the shards of a stream that is gone; the next one has others."""

@@ -34,6 +34,7 @@ class Refresh:
     failures: int = 0
     """Failures since the newest answer."""
     _again_at: float = math.inf
+    _repeated: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -78,13 +79,27 @@ class Refresh:
             self.answered_at = self.asked_at
         self.asked_at = None
         self.failures = 0
+        self._repeated = False
         self.due_at = min(now + self.period * (1 + jitter / 5), max(now, self._again_at))
+
+    def repeat(self, now: float) -> bool:
+        """Ask again at once what was refused for a reason that is mended by now.
+
+        :returns: False if that was done before; then the question has failed.
+        """
+        if self._repeated:
+            return False
+        self._repeated = True
+        self.asked_at = None
+        self.due_at = now
+        return True
 
     def failed(self, now: float, jitter: float) -> None:
         """Take note of a question that got no usable answer."""
         self.asked_at = None
         delay = min(self.longest_delay, self.first_delay * self.growth ** min(self.failures, 32))
         self.failures += 1
+        self._repeated = False
         self.due_at = now + delay * (0.5 + jitter / 2)
 
     def deadline(self) -> float:
