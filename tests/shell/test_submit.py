@@ -15,7 +15,8 @@ import pytest
 
 from kinesink import ClosedError, DropReason, InvalidRecordError, Sink
 from kinesink.core.pipeline import Pipeline
-from kinesink.shell import origin
+from kinesink.shell import origin, producer_task
+from kinesink.shell.arrivals import contents_of
 from kinesink.shell.submission import Submissions, failed
 from kinesink.testing import AccessDenied, Hang, Latency, ThrottleEntries
 from tests.shell.scripts import run_against, run_script
@@ -285,6 +286,32 @@ def test_f9_a_stage_that_raises_fails_the_futures_it_was_working_on(
     monkeypatch.undo()
     assert sink.close()
     assert adds_up(sink.statistics())
+
+
+def test_f9_an_error_while_events_are_taken_in_costs_those(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, with a result for who waits; the next ones are delivered."""
+    sink = make_sink(fake)
+    assert sink.submit(b"first").result(PATIENCE).success
+
+    broken = [True]
+
+    def fail(items: Any, now: float) -> Any:  # noqa: ANN401 - as the function
+        if broken:
+            broken.pop()
+            raise RuntimeError("a bug")
+        return contents_of(items, now)
+
+    monkeypatch.setattr(producer_task, "contents_of", fail)
+    lost = sink.submit(b"lost").result(PATIENCE)
+    assert lost.reason is DropReason.INTERNAL
+    assert sink.submit(b"next").result(PATIENCE).success
+    assert sink.close()
+    account = sink.statistics()
+    assert account.dropped == {DropReason.INTERNAL: 1}
+    assert adds_up(account)
+    assert landed(fake) == [b"first", b"next"]
 
 
 # -- done-callbacks --------------------------------------------------------------

@@ -28,9 +28,11 @@ from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
 from kinesink.shell.caller import Caller
+from kinesink.shell.intake import KeyedEvent
 from kinesink.shell.reporter import events_in_words, not_delivered
 from kinesink.shell.stream import ends_only
 from kinesink.shell.streams import Streams
+from kinesink.shell.submission import failed
 from kinesink.shell.wakeup import WakeUp
 from kinesink.statistics import combine
 
@@ -235,7 +237,11 @@ class ProducerTask:
     def _take_events(
         self, stream: Stream, items: list[Item], refused: list[DropReason], now: float
     ) -> None:
-        contents, errors = contents_of(items, now)
+        try:
+            contents, errors = contents_of(items, now)
+        except Exception as error:  # noqa: BLE001 - what was taken out must be in the account
+            contents, errors = [], []
+            refused = [*refused, *self._give_up(stream, items, error)]
         for content in contents:
             if isinstance(content, UserRecord) and content.ticket is not None:
                 stream.expect(content, content.ticket)
@@ -250,6 +256,15 @@ class ProducerTask:
             self._lost(stream, reason, reasons[reason], "refused when logged", now)
         if errors:
             self._lost(stream, DropReason.INVALID, len(errors), errors[0], now)
+
+    def _give_up(self, stream: Stream, items: list[Item], error: Exception) -> list[DropReason]:
+        self._report_own(stream.name, error)
+        for item in items:
+            if isinstance(item, KeyedEvent) and item.ticket is not None:
+                item.ticket.resolve(
+                    failed(DropReason.INTERNAL, f"an error of kinesink's own, {error!r}")
+                )
+        return [DropReason.INTERNAL] * len(items)
 
     def _advance(self, stream: Stream, now: float) -> float:
         """Do what one stream asks for; return when it asks again."""
