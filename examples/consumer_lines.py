@@ -35,6 +35,7 @@ fake.create_stream("orders", shards=2)
 with fake.serve() as server:
     os.environ.update(DUMMIES)
 
+    # On AWS: without endpoint_url, and region_name="eu-west-1" if the environment names none.
     config = kinesink.Config(
         "orders", framing="lines", compression="gzip", endpoint_url=server.endpoint_url
     )

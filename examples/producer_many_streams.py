@@ -16,6 +16,7 @@ DUMMIES = {
 
 async def main(endpoint_url: str) -> None:
     """Send events of several kinds, one stream each; one of them may not be written to."""
+    # On AWS: without endpoint_url, and region_name="eu-west-1" if the environment names none.
     config = Config("orders", endpoint_url=endpoint_url, on_error=lambda _, text: print(text))
     async with Producer(config) as producer:
         forbidden = await producer.put(b"who did what", stream_name="audit")

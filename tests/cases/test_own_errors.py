@@ -132,7 +132,6 @@ async def test_F9_an_error_while_learning_about_the_stream_costs_time_at_most(
         assert s.account().refreshes >= 1
 
 
-@pytest.mark.xfail(strict=True, reason="what was taken out of the intake leaves the account")
 async def test_F9_an_error_while_taking_events_in_costs_those(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
