@@ -1,4 +1,4 @@
-"""Everything that checks kinesink: plain `nox` runs all of it but the benchmarks.
+"""Everything that checks kinesink: plain `nox` runs all of it but benchmarks and long simulations.
 
 The Pythons are those of the classifiers in pyproject.toml that are installed here. A name that
 is on the PATH but does not run (a pyenv shim for a version that is not selected) is none.
@@ -156,3 +156,12 @@ def benchmarks(session: nox.Session) -> None:
     """Measure what an event costs; not in the default run, for its figures need a quiet machine."""
     install(session, "test")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Run ten thousand simulated schedules; not in the default run, which has a sample of them."""
+    install(session, "test")
+    session.run(
+        "python", "-m", "kinesink.testing.simulate", *(session.posargs or ["--seeds", "10000"])
+    )
