@@ -36,10 +36,12 @@ class PipelineOptions:
     """Compress each record of ``lines``; consumers know it by its first bytes."""
 
     aggregate_max_bytes: int = 51_200
-    """Largest aggregated record, in bytes; KPL ``aggregationMaxSize``."""
+    """Largest aggregated record, in bytes; KPL ``aggregationMaxSize``. With ``lines``, the
+    wanted size of a record, after compression."""
 
     aggregate_max_events: int | None = None
-    """Most events in one aggregated record; None for no limit but the size."""
+    """Most events in one aggregated record or record of lines; None for no limit but the
+    size."""
 
     request_max_entries: int = limits.REQUEST_MAX_ENTRIES
     """Most entries of one PutRecords call, 1 to 500."""
