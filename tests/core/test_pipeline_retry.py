@@ -271,6 +271,57 @@ def test_F5_a_stream_that_refuses_all_it_gets_is_asked_what_it_takes_ten_seconds
     world.check(delivered=1)
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_F5_neighbours_of_the_first_bad_record_are_not_told_that_they_failed(others: int) -> None:
+    """An aggregated record refused before anything worked is taken apart first."""
+    world = World(shards=1, options=PipelineOptions())
+
+    def refuse_poison(request: PutRecordsRequest) -> Answered | Failure:
+        return (
+            INVALID if b"poison" in b"".join(s.data for s in request.wire) else world.write(request)
+        )
+
+    world.always = refuse_poison
+    world.run(0.5)
+    poison = world.keyed(b"poison", waited=True)
+    good = [world.keyed(b"%d" % i, waited=True) for i in range(9)]
+    world.run(0.15)
+    good += [world.keyed(b"later %d" % i, waited=True) for i in range(others)]
+    world.run(60)
+    assert result_of(poison).reason is DropReason.REJECTED
+    assert all(result_of(record).success for record in good)
+    world.check(delivered=9 + others)
+
+
+def test_F5_the_search_goes_on_while_parts_of_a_request_expire() -> None:
+    """After an outage the oldest are always about to expire; a bad one among them is found."""
+    world = ready(PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=10.0))
+    world.keyed(b"works")
+    world.run(0.5)
+    world.always = refuse(Failure("ConnectError", "down"))
+    for i in range(150):
+        world.keyless(*[b"%s %d" % (b"bad" if (i, j) == (140, 0) else b"x", i) for j in range(40)])
+        world.run(0.1)
+    world.always = refuse_bad(world)
+    before = world.lost(DropReason.EXPIRED)
+    world.run(30)
+    assert world.lost(DropReason.REJECTED) == 1
+    assert world.lost(DropReason.EXPIRED) - before < 1000
+    assert world.pipeline.ledger.delivered > 2500
+    world.check()
+
+
+@pytest.mark.parametrize("failure", [EXPIRED, STALE])
+def test_F7_what_expires_in_part_each_time_is_not_sent_again_without_end(failure: Failure) -> None:
+    """At once, once; what is left of it then backs off like everything else."""
+    world = ready(PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=5.0))
+    world.always = refuse(failure)
+    for _ in range(200):
+        world.keyless(b"x", b"y")
+        world.run(0.1)
+    assert len(world.sent) < 40
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_F9_a_record_that_cannot_be_encoded_is_given_up_alone(
     monkeypatch: pytest.MonkeyPatch, *, together: bool

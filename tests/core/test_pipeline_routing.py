@@ -504,6 +504,21 @@ def test_R18_one_record_outside_its_range_counts_and_asks_for_a_description() ->
     world.check(delivered=5)
 
 
+def test_R18_placements_that_the_description_denies_are_not_asked_about_without_end() -> None:
+    """Every ten seconds, for the stream; ever less often, for its shards."""
+    world = ready(shards=2)
+    world.stream.distribution = AUTO
+    world.summary = StreamSummary(record_distribution=USER_PARTITION_KEY)
+    for i in range(600):
+        world.keyed(b"%d" % i, hash_key=(i % 2) * MAX_HASH_KEY)
+        world.run(0.1)
+    world.run()
+    assert world.questions["DescribeStreamSummary"] < 10
+    assert world.questions["ListShards"] < 40
+    assert len(world.copies) == 600
+    world.check(delivered=600)
+
+
 def test_R18_told_to_honour_keys_it_still_loses_nothing_on_an_auto_stream() -> None:
     """The configuration may be wrong: what landed astray is sent again, alone."""
     options = PipelineOptions(record_distribution="user_partition_key")

@@ -245,6 +245,18 @@ class TestListings:
         read(shard_map, equal_shards(2), now)
         assert shard_map.whole
 
+    def test_r5_listings_that_show_nothing_new_are_asked_for_ever_more_rarely(self) -> None:
+        """Two seconds apart in the end; something new starts the count anew."""
+        shard_map = map_of(equal_shards(1))
+        spacings = []
+        for now in range(1, 6):
+            spacings.append(shard_map.spacing)
+            read(shard_map, equal_shards(1), float(now))
+
+        assert spacings == [0.25, 0.5, 1.0, 2.0, 2.0]
+        read(shard_map, [shard(1, 0, HALF - 1), shard(2, HALF, MAX_HASH_KEY)], 10.0)
+        assert shard_map.spacing == 0.25
+
     def test_what_is_forgotten_judges_nothing_any_more(self) -> None:
         """A stream of the same name has shards of the same ids, with other ranges."""
         shard_map = map_of(equal_shards(1))

@@ -41,6 +41,21 @@ class PutRecordsRequest:
         """Arrival of the oldest event it carries."""
         return min(entry.oldest for entry in self.entries)
 
+    def without(self, gone: set[Entry]) -> PutRecordsRequest | None:
+        """Return the request less some entries; None if none is left."""
+        if not any(entry in gone for entry in self.entries):
+            return self
+        kept = [
+            (entry, slot)
+            for entry, slot in zip(self.entries, self.wire, strict=True)
+            if entry not in gone
+        ]
+        if not kept:
+            return None
+        request = PutRecordsRequest([entry for entry, _ in kept], [slot for _, slot in kept])
+        request.resent = self.resent
+        return request
+
     def halves(self) -> tuple[PutRecordsRequest, PutRecordsRequest]:
         """Return two requests that carry the same entries, to find the bad one."""
         middle = len(self.entries) // 2

@@ -57,12 +57,20 @@ class FailedCalls:
     ) -> None:
         """Take the failure of a call that has ended."""
         kind = classify_request(failure.code, failure.message)
-        if can_resend_at_once(failure.code, kind) and not request.resent:
+        calls = self._stock.calls
+        whole = all(of.left is of.entry for of in carried)
+        # What is taken apart loses its mark of having been sent again: that counts as a
+        # failure, or a request of which a part expires each time would go for ever.
+        at_once = not request.resent and (whole or not calls.failures)
+        if at_once and can_resend_at_once(failure.code, kind):
             request.resent = kind
+            if not whole:
+                calls.failed(kind, failure, request.sent_at, now, 0.0)
             self._repeat(carried, [request], now)
             return
         if kind is Kind.BAD_ENTRY:
-            self._stock.router.facts.doubt_limit(request.sent_at, now)
+            if failure.code != OWN_ERROR:
+                self._stock.router.facts.doubt_limit(request.sent_at, now)
             self._search(request, carried, failure, now)
             return
         if kind is Kind.CLOCK and request.resent is kind:
@@ -118,6 +126,11 @@ class FailedCalls:
         calls.refused_throughout = True
         for waiting in reversed(calls.withdraw(math.inf)):
             self._stock.queue_again(waiting, now)
+        if of.left is not None and of.entry.shared and of.left.ticketed:
+            # One of many may be at fault, and the others are not to be told so.
+            self._back_off(Kind.TRANSIENT, failure, sent_at, now)
+            self._stock.again(of.left, now, alone=True)
+            return
         calls.refused_alone += not of.entry.failures
         of.entry.failures += 1
         enough = calls.refused_alone >= _ENOUGH_REFUSED
@@ -132,12 +145,15 @@ class FailedCalls:
     def _repeat(
         self, carried: list[Remainder], requests: Iterable[PutRecordsRequest], now: float
     ) -> None:
-        """Send requests that hold what a call has carried, unless some of it has expired."""
-        if all(of.left is of.entry for of in carried):
-            self._stock.calls.send_again(*requests)
-            return
+        """Send requests that hold what a call has carried, less what has expired in part."""
+        changed = {of.entry for of in carried if of.left is not of.entry}
+        for request in requests:
+            kept = request.without(changed)
+            if kept is not None:
+                self._stock.calls.send_again(kept)
         for of in reversed(carried):
-            self._stock.queue_remainder(of, now)
+            if of.entry in changed:
+                self._stock.queue_remainder(of, now)
 
     def _keep_or_fail(self, of: Remainder, kind: Kind, error: str, now: float) -> None:
         left = of.left

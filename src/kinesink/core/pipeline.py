@@ -25,7 +25,6 @@ from kinesink.core.retry_policy import (
     can_resend_at_once,
     classify_request,
 )
-from kinesink.core.shard_map import LISTING_SPACING
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
@@ -339,9 +338,9 @@ class Pipeline:
         )
         if verdict.wrong_shard:
             self.ledger.wrong_shard += not again
-            router.shard_map.refresh.need(sent_at, now, spacing=LISTING_SPACING)
+            router.shard_map.refresh.need(sent_at, now, spacing=router.shard_map.spacing)
         if self._is_astray(entry, answer.result):
-            router.facts.refresh.need(sent_at, now, after=_RELIST_DELAY)
+            router.facts.doubt_placement(sent_at, now, after=_RELIST_DELAY)
         if verdict.stream_places and router.doubts:
             router.facts.prove_auto(sent_at, now)
             self._adopt(now)
@@ -352,7 +351,7 @@ class Pipeline:
             self._limiter.throttled(entry.predicted, sent_at, now, self._jitter())
         elif verdict.action is Action.HOLD:
             after = _RELIST_DELAY if again else 0.0
-            router.shard_map.refresh.need(now, now, after=after, spacing=LISTING_SPACING)
+            router.shard_map.refresh.need(now, now, after=after, spacing=router.shard_map.spacing)
         if answer.of.left is not None:
             self._carry_out(verdict.action, answer, answer.of.left, now)
 

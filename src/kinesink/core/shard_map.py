@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 #: Seconds between two listings without evidence: finds merges and on-demand growth.
 LISTING_PERIOD: Final = 420.0
 
-#: Shortest time between two listings that answers ask for, in seconds. A stream takes
-#: 1,000 calls/s (API reference of ListShards) from all its producers.
-LISTING_SPACING: Final = 0.25
+#: Shortest times between two listings that answers ask for, in seconds. A stream takes
+#: 1,000 calls/s (API reference of ListShards) from all its producers; listings that show
+#: nothing new are asked for less and less.
+_SPACING: Final = Backoff(0.25, 2.0)
 
 #: Waits until a listing with a gap or an overlap is read again: one that raced a reshard
 #: is whole a second later, one that stays so is not asked for all the time.
@@ -68,6 +69,8 @@ class ShardMap:
         self._closed_time_to_live = max(CLOSED_SHARD_TIME_TO_LIVE, _ANSWERS_KEPT * answers_take)
         #: Listings in a row that left a gap or an overlap.
         self._torn = 0
+        #: Listings in a row that showed nothing new.
+        self._same = 0
         #: Counts the maps that were known; 0 while there is none.
         self.generation = 0
         #: Whether the hash keys are covered without gap and overlap.
@@ -82,6 +85,11 @@ class ShardMap:
     def known(self) -> bool:
         """Whether there is a map to predict with."""
         return bool(self.shards)
+
+    @property
+    def spacing(self) -> float:
+        """Shortest time between two listings that answers ask for, in seconds."""
+        return _SPACING.delay(self._same + 1, 1.0)
 
     @property
     def state(self) -> State:
@@ -177,8 +185,10 @@ class ShardMap:
                 self._closed[shard_id] = (hash_keys, now)
         for shard_id in ranges:
             self._closed.pop(shard_id, None)
+        self._same += 1
         if ranges != self._ranges:
             self.generation += 1
+            self._same = 0
         self._ranges = ranges
         self.shards = [Shard(shard.shard_id, ranges[shard.shard_id]) for shard in ordered]
         self._ends = [shard.end for shard in ordered]

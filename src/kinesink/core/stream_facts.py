@@ -53,6 +53,10 @@ class StreamFacts:
         self._configured = _CONFIGURED[options.record_distribution]
         self._stated: Distribution = Distribution.UNKNOWN
         self._proven_auto = False
+        #: Whether placements have spoken against the description, and whether a later
+        #: description has stood by it.
+        self._doubted = False
+        self._contradicted = False
         self._summary: StreamSummary | None = None
 
     @property
@@ -80,11 +84,25 @@ class StreamFacts:
             and self._summary.created != summary.created
         )
         self._summary = summary
-        self._proven_auto = False
         auto = summary.record_distribution == "AUTO"
+        self._contradicted = not auto and (self._doubted or self._contradicted)
+        self._proven_auto = self._doubted = False
         self._stated = Distribution.AUTO if auto else Distribution.USER_PARTITION_KEY
         self.refresh.answered(now, jitter)
         return recreated
+
+    def doubt_placement(self, seen_at: float, now: float, *, after: float = 0.0) -> None:
+        """Take note of a record in a shard whose range excludes its hash key.
+
+        The service is asked; placements that it does not explain make it no difference to
+        be asked after each.
+
+        :param seen_at: when the record was sent.
+        :param after: shortest wait before the question, in seconds.
+        """
+        self._doubted = True
+        spacing = SUMMARY_SPACING if self._contradicted else 0.0
+        self.refresh.need(seen_at, now, after=after, spacing=spacing)
 
     def doubt_limit(self, sent_at: float, now: float) -> None:
         """Take note that a record was refused: the record limit may have changed.
@@ -105,4 +123,4 @@ class StreamFacts:
         if seen_at < self.refresh.answered_at:
             return
         self._proven_auto = True
-        self.refresh.need(seen_at, now)
+        self.doubt_placement(seen_at, now)

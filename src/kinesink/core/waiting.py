@@ -94,7 +94,7 @@ class Waiting:
             heapify(self._retries)
         aside = [entry for entry in self._aside if entry.oldest <= oldest_allowed]
         if aside:
-            self._aside = deque(entry for entry in self._aside if entry not in aside)
+            self._aside = deque(e for e in self._aside if e.oldest > oldest_allowed)
         return out + aside
 
     def expire(self, oldest_allowed: float) -> list[Content]:
