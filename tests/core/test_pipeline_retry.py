@@ -35,6 +35,7 @@ EXPIRED = Failure("ExpiredTokenException", "The security token included in the r
 CLOCK = Failure("InvalidSignatureException", "Signature expired: 20180920T174101Z is now earlier")
 STALE = Failure("StaleConnection", "closed by the other end")
 INVALID = Failure("ValidationException", "1 validation error detected")
+RESET = Failure("ConnectionReset", "reset by peer")
 BROKEN = Failure("InternalFailure", "oops", 500)
 
 ALONE = PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE)
@@ -294,31 +295,34 @@ def test_F5_neighbours_of_the_first_bad_record_are_not_told_that_they_failed(oth
 
 
 def test_F5_the_search_goes_on_while_parts_of_a_request_expire() -> None:
-    """After an outage the oldest are always about to expire; a bad one among them is found."""
-    world = ready(PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=10.0))
-    world.keyed(b"works")
-    world.run(0.5)
-    world.always = refuse(Failure("ConnectError", "down"))
-    for i in range(150):
-        world.keyless(*[b"%s %d" % (b"bad" if (i, j) == (140, 0) else b"x", i) for j in range(40)])
-        world.run(0.1)
-    world.always = refuse_bad(world)
-    before = world.lost(DropReason.EXPIRED)
+    """After an outage the oldest are always about to expire; bad ones among them are found."""
+    options = PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=10.0)
+    world = World(options=options, latency=0.05, jitter=0.02)
+    world.keyless(b"works")
+    world.run(2)
+    world.always = refuse(RESET)
+    expired = 0
+    for i in range(6000):
+        world.keyed(b"bad %d" % i if i % 400 == 300 else b"%d" % i, key=str(i))
+        world.run(0.005)
+        if i == 3000:
+            expired = world.lost(DropReason.EXPIRED)
+            world.always = refuse_bad(world)
     world.run(30)
-    assert world.lost(DropReason.REJECTED) == 1
-    assert world.lost(DropReason.EXPIRED) - before < 1000
-    assert world.pipeline.ledger.delivered > 2500
+    assert world.lost(DropReason.EXPIRED) - expired < 500
+    assert world.lost(DropReason.REJECTED) >= 10
     world.check()
 
 
 @pytest.mark.parametrize("failure", [EXPIRED, STALE])
 def test_F7_what_expires_in_part_each_time_is_not_sent_again_without_end(failure: Failure) -> None:
     """At once, once; what is left of it then backs off like everything else."""
-    world = ready(PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=5.0))
+    world = ready(PipelineOptions(framing="none", time_to_live=5.0), shards=2)
+    world.jitter = 0.5
     world.always = refuse(failure)
-    for _ in range(200):
-        world.keyless(b"x", b"y")
-        world.run(0.1)
+    for _ in range(4000):
+        world.keyless(b"x" * 20)
+        world.run(0.005)
     assert len(world.sent) < 40
 
 
