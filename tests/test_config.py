@@ -37,7 +37,16 @@ def config(**parameters: object) -> Config:
 BAD: dict[str, list[object]] = {
     "stream_name": ["", "a" * 129, "no spaces", "é", 7, None, b"bytes"],
     "region_name": ["", 7],
-    "endpoint_url": ["", "kinesis:4568", "ftp://host", 7],
+    "endpoint_url": [
+        "",
+        "kinesis:4568",
+        "ftp://host",
+        "https://",
+        "https:///path",
+        "http://[::1",
+        "http://host:port",
+        7,
+    ],
     "stream_arn": [
         "",
         "events",
@@ -55,7 +64,7 @@ BAD: dict[str, list[object]] = {
     "account_id_endpoint": ["maybe", 1, None],
     "use_fips_endpoint": ["maybe", 1],
     "use_dualstack_endpoint": ["maybe", 0],
-    "proxy": ["", "proxy:3128", "socks5://proxy", 7],
+    "proxy": ["", "proxy:3128", "socks5://proxy", "http://", 7],
     "profile_name": ["", 7],
     "credentials": ["", "AKID", 7, (), ("AKID",), ("AKID", ""), ("AKID", "s", 7), ("A",) * 4, []],
     "role_arn": ["", "writer", 7, ROLE.replace("role", "user"), ROLE.replace("123", "")],

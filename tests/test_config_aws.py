@@ -71,6 +71,10 @@ class TestSecrets:
         """It ends up in logs."""
         made = config(credentials=("AKIDSECRET", "WORDSECRET"), proxy="http://u:WORDSECRET@proxy")
         assert "SECRET" not in repr(made)
+        made = config(endpoint_url="http://user:WORDSECRET@host:4567", linger=0.5)
+        assert "SECRET" not in repr(made)
+        assert "linger=0.5" in repr(made)
+        assert "endpoint_url='http://***@host:4567'" in repr(made)
 
     def test_keys_are_not_hashed(self) -> None:
         """Configurations with equal keys are equal, with other keys they are not."""
@@ -84,6 +88,10 @@ class TestSecrets:
         [
             ("credentials", ("AKIDSECRET", "WORDSECRET", 7)),
             ("proxy", "socks5://user:WORDSECRET@proxy"),
+            ("proxy", "user:WORDSECRET@proxy:3128"),
+            ("proxy", "http:/user:WORDSECRET@proxy"),
+            ("proxy", "socks5://user:WORD SECRET/SECRET#@SECRET@proxy"),
+            ("endpoint_url", "https://user:WORD/SECRET@host"),
             ("endpoint_url", "ftp://user:WORDSECRET@proxy"),
         ],
     )

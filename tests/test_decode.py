@@ -155,7 +155,28 @@ class TestHostileBytes:
             deaggregate(bomb, max_bytes=1_000_000)
         with pytest.raises(MalformedRecordError, match="more than 20000000 bytes"):
             deaggregate(bomb, max_bytes=20_000_000)
-        assert len(data_of(bomb)[0]) == 20_000_001
+        with pytest.raises(MalformedRecordError, match="more than 16777216 bytes"):
+            deaggregate(bomb)
+        (event,) = deaggregate(bomb, max_bytes=20_000_001)
+        assert len(event.data) == 20_000_001
+
+    def test_E6_more_events_than_are_allowed_are_refused(self) -> None:  # noqa: N802 - a case's name
+        """Each takes memory beside its data, and may have none."""
+        assert len(deaggregate(b"\n" * 10, max_events=10)) == 10
+        with pytest.raises(MalformedRecordError, match="more than 10 lines"):
+            deaggregate(gzip.compress(b"\n" * 11), max_events=10)
+        records = aggregated(*[("k", None, b"")] * 11)
+        assert len(deaggregate(records, max_events=11)) == 11
+        with pytest.raises(MalformedRecordError, match="more than 10 records"):
+            deaggregate(records, max_events=10)
+
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    def test_E6_pieces_without_end_are_refused(self, compression: Compression) -> None:  # noqa: N802 - a case's name
+        """Each of them costs a copy of the rest."""
+        pieces = compressor(compression)(b"") * 1023 + compressor(compression)(b"a\n")
+        assert data_of(pieces) == [b"a\n"]
+        with pytest.raises(MalformedRecordError, match="more than 1024 compressed pieces"):
+            deaggregate(pieces + pieces)
 
     @NEEDS_ZSTD
     def test_E6_a_frame_that_claims_a_huge_window_is_refused(self) -> None:  # noqa: N802 - a case's name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from kinesink.core import limits
 from kinesink.errors import ConfigurationError
@@ -29,6 +30,8 @@ _ROLE_ARN: Final = re.compile(r"arn:aws[-a-z]*:iam::[0-9]{12}:role/[\x21-\x7e]{1
 #: STS, AssumeRole: RoleSessionName and ExternalId.
 _ROLE_SESSION_NAME: Final = re.compile(r"[a-zA-Z0-9_+=,.@-]{2,64}")
 _EXTERNAL_ID: Final = re.compile(r"[a-zA-Z0-9_+=,.@:/-]{2,1224}")
+
+_URLS: Final = frozenset({"endpoint_url", "proxy"})
 
 #: User and password of a URL.
 _USER_INFO: Final = re.compile(r"//[^/?#\s]*@")
@@ -89,12 +92,32 @@ def shown(parameter: str, value: object) -> object:
     """Return what an error about a parameter may show of its value."""
     if parameter == "credentials":
         return Hidden()
+    if parameter in _URLS and isinstance(value, str):
+        return url_without_user(value)
     return without_user(value) if isinstance(value, str) else value
 
 
 def without_user(text: str) -> str:
     """Return a text in which no URL shows user and password."""
     return _USER_INFO.sub("//***@", text)
+
+
+def url_without_user(url: str) -> str:
+    """Return a URL, or what was meant for one, without user and password."""
+    user, at, rest = url.rpartition("@")
+    if not at:
+        return url
+    scheme, separator, _ = user.partition("://")
+    return f"{scheme}://***@{rest}" if separator else f"***@{rest}"
+
+
+def is_http_url(value: str) -> bool:
+    """Tell whether a text names a host by http or https, and a port that is a number."""
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_text(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
@@ -130,7 +153,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "use_dualstack_endpoint": (_SWITCH, lambda v: v is None or isinstance(v, bool)),
     "proxy": (
         "the URL of a proxy that begins with http:// or https://",
-        lambda v: v is None or v.startswith(("http://", "https://")),
+        lambda v: v is None or is_http_url(v),
     ),
     "credentials": (
         (

@@ -32,6 +32,9 @@ _GZIP_LEVEL: Final = 4
 #: record has. A frame of a few bytes can claim gigabytes, and would get them.
 _ZSTD_WINDOW_LOG: Final = 24
 
+#: Most members or frames in one record; kinesink sends one. Each costs a copy of the rest.
+_MOST_PIECES: Final = 1024
+
 _ZSTD_MODULES: Final = (("compression", "zstd"), ("backports", "zstd"))
 
 
@@ -81,6 +84,9 @@ def _pieces(data: bytes, most: int, new: Callable[[], Any], broken: type[Excepti
     out: list[bytes] = []
     left = most
     while data:
+        if len(out) >= _MOST_PIECES:
+            msg = f"there are more than {_MOST_PIECES} compressed pieces"
+            raise ValueError(msg)
         stream = new()
         try:
             # One byte more than allowed tells too much from just enough.

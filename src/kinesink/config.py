@@ -157,6 +157,15 @@ class Config(PipelineOptions):
                 "backend", "trio", "it needs the extra: pip install 'kinesink[trio]'"
             )
 
+    def __repr__(self) -> str:
+        """Return the parameters; neither credentials nor the passwords of URLs."""
+        shown = (
+            f"{spec.name}={aws_options.shown(spec.name, getattr(self, spec.name))!r}"
+            for spec in fields(self)
+            if spec.repr
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     @classmethod
     def from_environment(
         cls,
@@ -256,7 +265,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "region_name": ("the name of an AWS region, such as 'eu-west-1'", _is_text_or_none),
     "endpoint_url": (
         "a URL that begins with https:// or http://",
-        lambda v: v is None or v.startswith(("https://", "http://")),
+        lambda v: v is None or aws_options.is_http_url(v),
     ),
     "profile_name": ("the name of a profile", _is_text_or_none),
     "verify": (

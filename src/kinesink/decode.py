@@ -18,9 +18,13 @@ from kinesink.errors import MalformedRecordError
 if TYPE_CHECKING:
     from kinesink.core.options import Framing
 
-#: What a compressed record may hold unless more is allowed: ten times the largest record.
-#: Log events shrink to a tenth or so; bytes made to do harm, to a thousandth.
-DEFAULT_MAX_BYTES: Final = 10 * limits.RECORD_MAX_BYTES
+#: What a compressed record may hold unless more is allowed: more than kinesink ever
+#: compresses. Bytes made to do harm shrink to a thousandth.
+DEFAULT_MAX_BYTES: Final = 16 * limits.MIB
+
+#: How many events a record may have unless more are allowed: the largest record full of
+#: events of 20 bytes. An event takes some 200 bytes of memory beside its data.
+DEFAULT_MAX_EVENTS: Final = 500_000
 
 
 class DeaggregatedRecord(NamedTuple):
@@ -35,7 +39,11 @@ class DeaggregatedRecord(NamedTuple):
 
 
 def deaggregate(
-    data: bytes, *, framing: Framing | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+    data: bytes,
+    *,
+    framing: Framing | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_events: int = DEFAULT_MAX_EVENTS,
 ) -> list[DeaggregatedRecord]:
     """Return the events in the data of one Kinesis record.
 
@@ -50,14 +58,15 @@ def deaggregate(
     :param framing: what the producer is configured with; None recognises it. With
         ``"none"`` nothing is taken apart, with ``"kpl"`` aggregated records alone.
     :param max_bytes: most bytes that compressed lines may have.
+    :param max_events: most events that a record may have.
     :raises MalformedRecordError: if the bytes begin like one of the formats and cannot be
-        read, or hold more than ``max_bytes``.
+        read, or hold more than is allowed.
     :raises ImportError: if they are compressed with Zstandard and its extra is missing.
     """
     if framing == "none":
         return [DeaggregatedRecord(data)]
     try:
-        return _parts(data, framing, max_bytes)
+        return _parts(data, framing, max_bytes, max_events)
     except MalformedAggregateError as error:
         msg = f"the aggregated record of {len(data)} bytes cannot be read: {error}"
     except ValueError as error:
@@ -65,9 +74,11 @@ def deaggregate(
     raise MalformedRecordError(msg)
 
 
-def _parts(data: bytes, framing: Framing | None, max_bytes: int) -> list[DeaggregatedRecord]:
+def _parts(
+    data: bytes, framing: Framing | None, max_bytes: int, max_events: int
+) -> list[DeaggregatedRecord]:
     if framing != "lines":
-        sub_records = aggregated_record.decode(data)
+        sub_records = aggregated_record.decode(data, most=max_events)
         if sub_records is not None:
             return [
                 DeaggregatedRecord(sub.data, sub.partition_key, sub.explicit_hash_key)
@@ -81,6 +92,9 @@ def _parts(data: bytes, framing: Framing | None, max_bytes: int) -> list[Deaggre
     if framing is None and not lines.endswith(LINE_END):
         # Every line of ours ends with a line feed: this is somebody's own data.
         return [DeaggregatedRecord(data)]
+    if lines.count(LINE_END) > max_events:
+        msg = f"it has more than {max_events} lines"
+        raise ValueError(msg)
     return [DeaggregatedRecord(line) for line in _split(lines)]
 
 

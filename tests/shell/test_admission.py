@@ -89,6 +89,14 @@ class TestAdmission:
         """It gets no second line feed."""
         assert check_record(data, None, None, MIB, "lines") is None
 
+    def test_a1_the_line_feed_that_a_line_gets_counts(self) -> None:
+        """Otherwise it would be accepted, and dropped for its size later."""
+        assert check_record(bytes(98) + b"\n", None, None, 100, "lines") is None
+        assert check_record(bytes(98), "k", None, 100, "lines") is None
+        with pytest.raises(InvalidRecordError, match="101 bytes"):
+            check_record(bytes(99), None, None, 100, "lines")
+        assert check_record(bytes(99), None, None, 100, "kpl") is None
+
 
 class TestStreamNames:
     """The name of another stream."""

@@ -134,6 +134,23 @@ class TestGiven:
         )
         assert [await sign(signer) for _ in range(3)] == ["token-1", "token-2", "token-2"]
 
+    @pytest.mark.parametrize("needed", [True, lambda: True, lambda _: 1 / 0])
+    async def test_an_object_that_cannot_say_whether_it_ends_does_not(
+        self, aws: AwsEnvironment, needed: object
+    ) -> None:
+        """It is the application's own, and asked in the event loop: it costs no event."""
+        aws.set(AWS_REGION="eu-west-1")
+
+        class Odd(Named):
+            """Keys whose refresh_needed is not what botocore's is."""
+
+            def __init__(self) -> None:
+                self.token = "fixed"
+                self.refresh_needed = needed
+
+        signer = Signer(Config("s", endpoint_url="http://a", credentials=Odd()), lambda: 0.0)
+        assert [await sign(signer) for _ in range(2)] == ["fixed", "fixed"]
+
     async def test_keys_in_a_message_are_struck_out(self, aws: AwsEnvironment) -> None:
         """An answer may repeat what it was sent."""
         aws.set(AWS_REGION="eu-west-1")

@@ -153,6 +153,21 @@ class TestListShards:
         assert failure.code == "ExpiredNextTokenException"
         assert fake.count("ListShards") == 8
 
+    async def test_a_listing_that_goes_in_circles_ends(self) -> None:
+        """The same token again would be asked for until the time is over."""
+        asked: list[bytes] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request.content)
+            return httpx.Response(200, json={"Shards": [], "NextToken": "again"})
+
+        async with client_of(httpx.MockTransport(answer)) as client:
+            failure = await client.list_shards("s", timeout=5)
+        assert isinstance(failure, Failure)
+        assert failure.code == "UndecodableResponse"
+        assert "circles" in failure.message
+        assert len(asked) == 2
+
     async def test_a_page_that_fails_fails_the_listing(self, fake: FakeKinesis) -> None:
         """Half a map is none."""
         fake.script(AccessDenied(operation="ListShards"))

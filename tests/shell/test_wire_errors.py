@@ -186,3 +186,28 @@ class TestServerTime:
     def test_unknown_if_nobody_says(self, text: str) -> None:
         """Then the clock stays as it is."""
         assert wire.server_time({"date": "yesterday"}, text) is None
+
+
+def test_nothing_of_an_answer_is_longer_than_a_line_nor_shows_a_secret() -> None:
+    """Codes and request ids end up in reports, the texts of entries in attempt histories."""
+    long = "A" * 5_000_000
+    failure = wire.decode_failure(
+        400,
+        {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amzn-requestid": "id-of-SECRETSECRETSECRET\nnext line",
+        },
+        json.dumps({"__type": "x#" + long, "message": long}).encode(),
+        host="h",
+        now=0.0,
+        secrets=("SECRETSECRETSECRET",),
+    )
+    assert len(failure.code) < 500
+    assert "SECRET" not in failure.message
+    assert "\n" not in failure.message
+    assert len(failure.message) < 1000
+    body = json.dumps({"Records": [{"ErrorCode": long, "ErrorMessage": long}, {}]}).encode()
+    refused, other = wire.decode_put_records("application/x-amz-json-1.1", body)
+    assert len(refused.error_code or "") < 500
+    assert len(refused.error_message or "") < 500
+    assert other.error_code is None

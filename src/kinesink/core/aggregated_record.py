@@ -10,9 +10,12 @@ the two key tables are fixed once given, and the envelope is constant.
 from __future__ import annotations
 
 from hashlib import md5
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from kinesink.core.limits import MAX_HASH_KEY, MAX_HASH_KEY_DIGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _Entry = TypeVar("_Entry")
 
@@ -33,6 +36,7 @@ _RECORDS: Final = 3
 _PARTITION_KEY_INDEX: Final = 1
 _EXPLICIT_HASH_KEY_INDEX: Final = 2
 _DATA: Final = 3
+_HIGHEST_FIELD: Final = 3
 _VARINT_MAX_BYTES: Final = 10
 
 #: Set in every byte of a varint but the last.
@@ -164,12 +168,13 @@ def seal(parts: list[bytes]) -> bytes:
     return b"".join((MAGIC, body, md5(body, usedforsecurity=False).digest()))
 
 
-def decode(data: bytes) -> list[SubRecord] | None:
+def decode(data: bytes, *, most: int | None = None) -> list[SubRecord] | None:
     """Return the user records of an aggregated record, or None if it is none.
 
     Bytes without the magic, or whose digest does not match, are some user's own
     data: None, as consumers built on the KCL see them.
 
+    :param most: allow no more user records than this.
     :raises MalformedAggregateError: if the envelope is right and the content is
         not: an index outside its table, a missing field, text that is not UTF-8, a
         hash key out of range, a length past the end.
@@ -189,6 +194,9 @@ def decode(data: bytes) -> list[SubRecord] | None:
             hash_keys.append(_hash_key(value))
         elif field == _RECORDS:
             records.append(_bytes(value))
+            if most is not None and len(records) > most:
+                msg = f"it has more than {most} records"
+                raise MalformedAggregateError(msg)
     return [_sub_record(record, partition_keys, hash_keys) for record in records]
 
 
@@ -205,34 +213,34 @@ def _sub_record(record: bytes, partition_keys: list[str], hash_keys: list[int]) 
 
 def _entry_of(table: list[_Entry], index: int | bytes) -> _Entry:
     if not isinstance(index, int) or index >= len(table):
-        msg = f"index {index!r} is outside a key table of {len(table)}"
+        msg = f"an index is outside its key table of {len(table)}"
         raise MalformedAggregateError(msg)
     return table[index]
 
 
-def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
-    """Split protobuf bytes into (field number, value); fixed-width values are skipped."""
-    fields: list[tuple[int, int | bytes]] = []
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the known fields as (number, value), one at a time: there may be millions."""
     position = 0
     while position < len(data):
         tag, position = _read_varint(data, position)
         field, wire_type = tag >> 3, tag & 7
+        value: int | bytes | None = None
         if wire_type == _VARINT:
             value, position = _read_varint(data, position)
-            fields.append((field, value))
         elif wire_type == _LENGTH_DELIMITED:
             length, position = _read_varint(data, position)
-            fields.append((field, data[position : position + length]))
+            value = data[position : position + length]
             position += length
         elif wire_type in _FIXED_BYTES:
             position += _FIXED_BYTES[wire_type]
         else:
             msg = f"wire type {wire_type} is not part of the format"
             raise MalformedAggregateError(msg)
-    if position != len(data):
-        msg = "a field reaches past the end"
-        raise MalformedAggregateError(msg)
-    return fields
+        if position > len(data):
+            msg = "a field reaches past the end"
+            raise MalformedAggregateError(msg)
+        if value is not None and field <= _HIGHEST_FIELD:
+            yield field, value
 
 
 _FIXED_BYTES: Final = {_FIXED64: 8, _FIXED32: 4}

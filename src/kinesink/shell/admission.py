@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kinesink.aws_options import STREAM_NAME
 from kinesink.core.hash_key import check_partition_key, parse_explicit_hash_key
-from kinesink.core.lines import LINE_END
+from kinesink.core.lines import LINE_END, line_bytes
 from kinesink.errors import InvalidRecordError
 
 if TYPE_CHECKING:
@@ -34,11 +34,14 @@ def check_record(
         hash_key = None if explicit_hash_key is None else parse_explicit_hash_key(explicit_hash_key)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from error
-    if framing == "lines" and bytes(data).find(LINE_END, 0, -1) >= 0:
-        raise InvalidRecordError(
-            "data has a line feed before its end: with framing='lines' an event is one line"
-        )
     size = memoryview(data).nbytes + key_bytes
+    if framing == "lines":
+        line = bytes(data)
+        if line.find(LINE_END, 0, -1) >= 0:
+            raise InvalidRecordError(
+                "data has a line feed before its end: with framing='lines' an event is one line"
+            )
+        size = line_bytes(line) + key_bytes
     if size > record_max_bytes:
         msg = (
             f"data and partition key have {size} bytes; "

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from botocore import UNSIGNED
 from botocore.config import Config as ClientConfig
 
-from kinesink.aws_options import StreamArn, without_user
+from kinesink.aws_options import StreamArn, is_http_url, url_without_user
 from kinesink.core import retry_policy
 from kinesink.shell.credentials import SetupError
 
@@ -104,7 +104,7 @@ def _urls(
             stream = _stream(config, session, region, account_id)
             return _resolved(own, stream)
     except Exception as error:
-        raise SetupError(retry_policy.INVALID_ENDPOINT, without_user(str(error))) from error
+        raise SetupError(retry_policy.INVALID_ENDPOINT, url_without_user(str(error))) from error
 
 
 def _client(config: Config, session: Any, region: str, **options: bool) -> Any:  # noqa: ANN401 - as above
@@ -169,16 +169,12 @@ def _resolved(client: Any, stream: dict[str, str]) -> tuple[str, str]:  # noqa: 
 
 def _checked(url: str) -> str:
     """Return a URL that has a path."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise SetupError(retry_policy.INVALID_ENDPOINT, without_user(str(error))) from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_http_url(url):
         raise SetupError(
             retry_policy.INVALID_ENDPOINT,
-            f"the endpoint is no http or https URL: {without_user(url)!r}",
+            f"the endpoint is no http or https URL: {url_without_user(url)!r}",
         )
-    return url if parts.path else url + "/"
+    return url if urlsplit(url).path else url + "/"
 
 
 def _tls(config: Config, session: Any, urls: tuple[str, ...]) -> ssl.SSLContext:  # noqa: ANN401 - as above

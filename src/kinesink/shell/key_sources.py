@@ -80,9 +80,12 @@ class Given:
         return _sendable(found)
 
     def refresh_due(self, within: float | None) -> bool:
-        """Ask the object; what cannot tell does not end."""
-        needed = getattr(self._latest, "refresh_needed", None)
-        return needed is not None and bool(needed(within))
+        """Ask the object; what cannot tell does not end, and is asked when it is refused."""
+        try:
+            needed = getattr(self._latest, "refresh_needed", None)
+            return callable(needed) and bool(needed(within))
+        except Exception:  # noqa: BLE001 - an application's own object, asked in the event loop
+            return False
 
 
 class Role:

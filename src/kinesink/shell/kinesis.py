@@ -184,10 +184,13 @@ class KinesisClient:
             page = await self._ask("ListShards", encode, wire.decode_list_shards)
             if isinstance(page, Failure):
                 return page
-            more, next_token = page
+            more, following = page
             shards += more
-            if next_token is None:
+            if following is None:
                 return shards
+            if following == next_token:
+                return Failure(retry_policy.UNDECODABLE_RESPONSE, "ListShards goes in circles")
+            next_token = following
 
     async def _ask(
         self,

@@ -203,8 +203,8 @@ def decode_put_records(content_type: str, body: bytes) -> list[EntryResult]:
         EntryResult(
             _text(result, "ShardId"),
             _text(result, "SequenceNumber"),
-            _text(result, "ErrorCode"),
-            _text(result, "ErrorMessage"),
+            _short(_text(result, "ErrorCode")),
+            _short(_text(result, "ErrorMessage")),
         )
         for result in _maps(decode(content_type, body), "Records")
     ]
@@ -312,8 +312,8 @@ def decode_failure(  # noqa: PLR0913 - the answer, and what its message must and
     code = code or _code(members.get("code")) or f"HTTP {status}"
     text = members.get("message") or members.get("Message") or _markup_text(body)
     return Failure(
-        code=code,
-        message=f"{readable(text, secrets)} ({_origin(status, headers, host)})",
+        code=readable(code, secrets),
+        message=f"{readable(text, secrets)} ({_origin(status, headers, host, secrets)})",
         status=status,
         retry_after=_retry_after(headers, now),
     )
@@ -341,9 +341,14 @@ def readable(text: object, secrets: Sequence[str]) -> str:
     return line if len(line) <= _TEXT_MAX_CHARACTERS else line[:_TEXT_MAX_CHARACTERS] + "…"
 
 
-def _origin(status: int, headers: Mapping[str, str], host: str) -> str:
+def _short(text: str | None) -> str | None:
+    """Return a text of bounded length: a record keeps those of many attempts."""
+    return None if text is None else readable(text, ())
+
+
+def _origin(status: int, headers: Mapping[str, str], host: str, secrets: Sequence[str] = ()) -> str:
     ids = [headers.get("x-amzn-requestid"), headers.get("x-amz-id-2")]
-    known = ", ".join(filter(None, ids))
+    known = ", ".join(readable(text, secrets) for text in ids if text)
     return f"HTTP {status} from {host}, " + (f"request {known}" if known else "no request id")
 
 
