@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from tests.shell.support import PATIENCE, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
 
 def test_calls_are_made_in_their_order_in_one_thread() -> None:
     """Not in the thread of who sends them off; it ends when there is nothing to do."""
@@ -20,7 +23,7 @@ def test_calls_are_made_in_their_order_in_one_thread() -> None:
     hold = threading.Event()
     courier.send(lambda: hold.wait(PATIENCE))
     for number in range(100):
-        courier.send(lambda number=number: made.append((number, threading.current_thread().name)))
+        courier.send(lambda number=number: made.append((number, threading.current_thread().name)))  # type: ignore[misc]
     assert not courier.idle
     hold.set()
     assert courier.wait_idle(PATIENCE)
@@ -84,3 +87,17 @@ def test_a_call_that_another_thread_makes_is_left_to_it() -> None:
     courier.send(lambda: made.append("first"))
     wait_until(lambda: tokens.asked == 2)
     assert made == ["first"]
+
+
+def test_after_a_call_that_ends_its_thread_the_next_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By another thread; nothing counts as under way for ever."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    courier = Courier("calls")
+    courier.send(sys.exit)
+    wait_until(lambda: courier.idle)
+    made: list[bool] = []
+    courier.send(lambda: made.append(True))
+    assert courier.wait_idle(PATIENCE)
+    assert made == [True]

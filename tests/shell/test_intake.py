@@ -5,11 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kinesink.core.records import DropReason
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, Intake, KeyedEvent
+from kinesink.shell.submission import Submissions
 from kinesink.statistics import Statistics
 from tests.shell.support import adds_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Wakes:
@@ -185,3 +190,24 @@ def test_a_forked_child_forgets_what_waits() -> None:
     assert not intake.waiting
     intake.put(b"y", 1)
     assert wakes.count == 1
+
+
+def test_n1_events_that_are_given_up_are_never_in_no_account() -> None:
+    """Whoever reads meanwhile is told to read again."""
+    intake = Intake(1 << 20, Wakes())
+    moving: list[bool] = []
+
+    class Watched(list[DropReason]):
+        """Notes whether readers know that events are on their way."""
+
+        def extend(self, reasons: Iterable[DropReason]) -> None:
+            moving.append(intake._moves % 2 == 1)
+            super().extend(reasons)
+
+    intake._refused = Watched()
+    intake.put(b"kept", 4)
+    intake.put(KeyedEvent(b"x", None, None, Submissions(lambda *_: None).begin()), 1)
+    intake.give_up_waited_for()
+    assert moving == [True]
+    account = intake.statistics()
+    assert (account.accepted, account.pending, account.lost) == (2, 1, 1)

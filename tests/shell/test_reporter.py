@@ -205,3 +205,33 @@ def test_losses_are_told_in_events_and_bytes() -> None:
         "123 events (45 KiB) not delivered to 'app' within 0.5 s; last error: ConnectError: refused"
     )
     assert "(2.5 MiB)" in not_delivered(9, 5 << 19, "app", 5.0, None)
+
+
+def test_other_threads_may_report_while_old_reports_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And where none is old enough it is not tried again with each report."""
+    monkeypatch.setattr(reporter, "_MOST_REMEMBERED", 3)
+    told: list[str] = []
+    reports = Reporter(lambda kind, _: told.append(kind))
+    looks: list[float] = []
+
+    class Now(float):
+        """A moment at which another thread reports as well."""
+
+        def __sub__(self, other: float) -> float:
+            looks.append(other)
+            if len(looks) == 1:
+                reports.report("theirs", "meanwhile", 0.0)
+            return float(self) - other
+
+    reports.report("held back", "x", 0.0)
+    for kind in "held back", "b", "c", "d":
+        reports.report(kind, "x", Now(0.0) if kind == "d" else 0.0)
+    assert len(looks) >= 3
+    looks.clear()
+    for kind in "e", "f":
+        reports.report(kind, "x", Now(0.0))
+    assert looks == []
+    assert reports.wait_told(PATIENCE)
+    assert told == ["held back", "b", "c", "theirs", "d", "e", "f"]

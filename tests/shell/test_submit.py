@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 import os
 import threading
 import time
@@ -17,7 +16,6 @@ from kinesink import ClosedError, DropReason, InvalidRecordError, Sink
 from kinesink.core.pipeline import Pipeline
 from kinesink.shell import origin, producer_task
 from kinesink.shell.arrivals import contents_of
-from kinesink.shell.submission import Submissions, failed
 from kinesink.testing import AccessDenied, Hang, Latency, ThrottleEntries
 from tests.shell.scripts import run_against, run_script
 from tests.shell.support import (
@@ -59,11 +57,6 @@ def sink(fake: FakeKinesis, anyio_backend: str) -> Iterator[Sink]:
     sink = make_sink(fake, backend=anyio_backend)
     yield sink
     assert sink.close()
-
-
-def no_report(kind: str, text: str) -> None:
-    """Fail: there is nothing to report."""
-    pytest.fail(f"{kind}: {text}")
 
 
 def until_sent(fake: FakeKinesis) -> None:
@@ -335,7 +328,7 @@ def test_f10_a_callback_that_hangs_holds_up_neither_delivery_nor_results(
     assert len(landed(fake)) == 11
 
 
-@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3)])
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3), asyncio.CancelledError()])
 def test_f10_a_callback_that_raises_is_reported_and_others_are_called(
     fake: FakeKinesis, error: BaseException
 ) -> None:
@@ -428,20 +421,6 @@ def test_cancelling_who_waits_leaves_the_record_alone(fake: FakeKinesis) -> None
     assert sink.close()
 
 
-def test_a_result_resolves_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever comes second changes nothing."""
-    submissions = Submissions(no_report)
-    future = submissions.begin()
-    future.resolve(failed(DropReason.SHUTDOWN, "first"))
-    future.resolve(failed(DropReason.INTERNAL, "second"))
-    submissions.end_all(DropReason.INTERNAL, "third")
-    assert future.result(0).error == "first"
-    with caplog.at_level(logging.DEBUG):
-        submissions.fail_in_child()
-    assert future.result(0).error == "first"
-    assert caplog.records == []
-
-
 # -- exit and fork -----------------------------------------------------------------
 
 PRELUDE = """
@@ -525,19 +504,6 @@ else:
     assert landed(fake) == [b"child's", b"earlier", b"under way", b"waiting"]
 
 
-def test_s7_a_future_whose_lock_was_held_at_the_fork_gets_its_error() -> None:
-    """The thread that held it does not exist in the child."""
-    submissions = Submissions(no_report)
-    future = submissions.begin()
-    with future._condition:
-        submissions.fail_in_child()
-    seen: list[BaseException | None] = []
-    thread = threading.Thread(target=lambda: seen.append(future.exception(PATIENCE)))
-    thread.start()
-    thread.join(PATIENCE)
-    assert isinstance(seen[0], ClosedError)
-
-
 def test_importing_the_sink_still_imports_no_event_loop() -> None:
     """Submitting is a matter of the standard library."""
     ran = run_script(
@@ -545,3 +511,35 @@ def test_importing_the_sink_still_imports_no_event_loop() -> None:
         "'botocore'} & sys.modules.keys()))"
     )
     assert (ran.status, ran.out, ran.err) == (0, "[]\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "sink.emit(b'before')"])
+def test_s6_a_future_of_what_comes_too_late_says_so(before: str) -> None:
+    """In a finalizer, when threads do not run any more: nobody would ever resolve it."""
+    ran = run_script(
+        f"""
+import os, kinesink
+sink = kinesink.Sink(kinesink.Config.from_environment(stream_name="app"))
+class Last:
+    def __init__(self):
+        self.sink = sink
+    def __del__(self, write=os.write):
+        for _ in range(2):
+            try:
+                result = str(self.sink.submit(b"late").result({PATIENCE}))
+            except BaseException as error:
+                result = repr(error)
+            write(1, result.encode() + b"\\n")
+last = Last()
+{before}
+""",
+        # Nothing listens there.
+        KINESINK_ENDPOINT_URL="http://127.0.0.1:9",
+        KINESINK_SHUTDOWN_TIMEOUT="0.3",
+    )
+    assert ran.status == 0
+    assert (
+        ran.out.splitlines()
+        == ["not delivered (shutdown): not delivered when the process ended"] * 2
+    )

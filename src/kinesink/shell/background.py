@@ -165,7 +165,7 @@ class Background:
         if sys.is_finalizing():
             # No module can be relied on any more. What came too late stays pending.
             self._give_token_back()
-            self._tell_of_what_is_left()
+            self._give_up()
             return
         self._intake.enqueue(self._stop_now)
         contextvars.Context().run(self._serve)
@@ -251,10 +251,9 @@ class Background:
 
     def end_exit(self, timeout: float) -> None:
         """Say what was not delivered, and let no later event go unserved."""
-        self._tell_of_what_is_left()
-        self.submissions.end_all(DropReason.SHUTDOWN, "not delivered when the process ended")
+        self._give_up()
         self.submissions.wait_called_back(timeout)
-        self._reporter.wait_told(max(timeout, _TELLING_TIME))
+        self._reporter.wait_told(max(process_exit.within(timeout), _TELLING_TIME))
         if not self._may_start:
             self._intake.wake = partial(self._wake_at_exit, self._intake.wake)
             self._intake.awake = False
@@ -263,7 +262,8 @@ class Background:
         """Wake the thread and wait for it: after the exit hook nobody else does."""
         if sys.is_finalizing():
             # Threads are frozen by now.
-            self._tell_of_what_is_left()
+            self._give_up()
+            self._intake.awake = False
             return
         done = Latch()
         self._intake.enqueue(partial(_begin_flush, Flush(done.open)))
@@ -272,7 +272,8 @@ class Background:
             done.wait(process_exit.within(self._config.shutdown_timeout))
         self._intake.awake = False
 
-    def _tell_of_what_is_left(self) -> None:
+    def _give_up(self) -> None:
+        """Tell of what is left, the operator and those who wait for a result."""
         left = self._intake.statistics()
         if left.pending:
             producer = self._producer
@@ -280,6 +281,7 @@ class Background:
                 left.pending, left.pending_bytes, self._config.stream_name,
                 self._config.shutdown_timeout, producer.last_error if producer else None,
             ), process_exit.now())  # fmt: skip
+        self.submissions.end_all(DropReason.SHUTDOWN, "not delivered when the process ended")
 
     def after_fork_in_child(self) -> None:
         """Begin anew: thread, loop, connections and what is pending are the parent's."""

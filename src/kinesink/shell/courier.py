@@ -78,10 +78,13 @@ class Courier:
     def _make_calls(self) -> None:
         while True:
             self._thread_id = get_ident()
-            while self._waiting:
-                self._waiting.popleft()()
-            self._thread_id = None
-            self._may_start.append(True)
+            try:
+                while self._waiting:
+                    self._waiting.popleft()()
+            finally:
+                # Whatever a call has raised: the next one must find somebody to make it.
+                self._thread_id = None
+                self._may_start.append(True)
             # Whoever came since has found no token, or has taken it.
             if not self._waiting or not self._take_token():
                 return

@@ -215,8 +215,10 @@ class Intake:
         """Drop the events that somebody waits for: no producer will ever take them."""
         items = self._items[:]
         kept = [item for item in items if not _is_waited_for(item)]
+        self._moves += 1
         self._items[: len(items)] = kept
         self._refused.extend([DropReason.INTERNAL] * (len(items) - len(kept)))
+        self._moves += 1
 
     @property
     def settled(self) -> Callable[[], Statistics]:

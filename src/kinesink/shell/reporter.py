@@ -26,7 +26,7 @@ REPORT_INTERVAL: Final = 60.0
 _MOST_WAITING: Final = 100
 
 #: Kinds remembered with the time they were told; beyond it those are forgotten that may be
-#: told again anyway.
+#: told again anyway. Where that leaves many, the next time is at twice their number.
 _MOST_REMEMBERED: Final = 1000
 
 
@@ -38,6 +38,7 @@ class Reporter:
         #: When each kind was told last, by kind and what it was about.
         self._told_at: dict[tuple[str, str], float] = {}
         self._unheard: dict[tuple[str, str], int] = {}
+        self._most_remembered = _MOST_REMEMBERED
         self._callback_failed = False
         self._courier = Courier("kinesink on_error", _MOST_WAITING)
 
@@ -53,16 +54,18 @@ class Reporter:
         if told_at is not None and now - told_at < REPORT_INTERVAL:
             self._unheard[key] = self._unheard.get(key, 0) + 1
             return
-        if len(self._told_at) >= _MOST_REMEMBERED:
+        if len(self._told_at) >= self._most_remembered:
             self._forget(now)
         self._told_at[key] = now
         unheard = self._unheard.pop(key, 0)
         self.say(kind, f"{text} (and {unheard} times since it was last told)" if unheard else text)
 
     def _forget(self, now: float) -> None:
-        told = self._told_at.items()
-        self._told_at = {key: at for key, at in told if now - at < REPORT_INTERVAL}
-        self._unheard = {key: n for key, n in self._unheard.items() if key in self._told_at}
+        # Copies, because other threads report meanwhile.
+        told, unheard = self._told_at.copy(), self._unheard.copy()
+        self._told_at = {key: at for key, at in told.items() if now - at < REPORT_INTERVAL}
+        self._unheard = {key: n for key, n in unheard.items() if key in self._told_at}
+        self._most_remembered = max(_MOST_REMEMBERED, 2 * len(self._told_at))
 
     def say(self, kind: str, text: str) -> None:
         """Tell ``text`` now, whatever was told before."""
@@ -82,7 +85,7 @@ class Reporter:
         origin.OWN.set(True)
         try:
             self._on_error(kind, text)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callback may raise anything
+        except BaseException as error:  # noqa: BLE001 - a user's callback may raise anything
             if not self._callback_failed:
                 self._callback_failed = True
                 write_line(f"on_error raised {error!r}; reported was: {text}")

@@ -1,18 +1,18 @@
 """The futures of records that were handed over from any thread.
 
-Law: a future is resolved exactly once, by whoever takes it out of the open ones first.
-Resolving it runs nothing of the application's: done-callbacks are called in a thread of
-their own, so that one which hangs or raises holds up no delivery and no result.
+Law: a future is resolved exactly once, by whoever comes first, and is an open one until
+it is. Resolving it runs nothing of the application's: done-callbacks are called in a
+thread of their own, so that one which hangs or raises holds up no delivery and no result.
 """
 
 from __future__ import annotations
 
 import contextvars
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import RecordResult
 from kinesink.errors import ClosedError
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     Done = Callable[["Future[RecordResult]"], object]
 
+#: Seconds to wait for the lock of a future. Whoever looks at it holds it for less, but for
+#: a thread that a signal handler interrupts while it does: that may wait for the producer.
+_A_MOMENT: Final = 0.05
+
 
 class Submitted(Future[RecordResult]):
     """The result of one record, for whichever thread wants it."""
@@ -36,16 +40,24 @@ class Submitted(Future[RecordResult]):
         self.set_running_or_notify_cancel()
 
     def resolve(self, result: RecordResult) -> None:
-        """Take the result, unless there is one."""
-        if self._submissions.close(self):
-            # Its lock is held by those who look at it, for a moment and never while they wait.
+        """Take the result, unless there is one. Waits for nobody."""
+        lock = self._condition
+        if not lock.acquire(timeout=_A_MOMENT):
+            self._submissions.resolve_later(self, result)
+            return
+        try:
             self.set_result(result)
+        except InvalidStateError:
+            return
+        finally:
+            lock.release()
+        self._submissions.close(self)
 
     def add_done_callback(self, fn: Done) -> None:
-        """Have ``fn(future)`` called when the result is there; at once if it is there.
+        """Have ``fn(future)`` called when the result is there.
 
-        Called in a thread that only does this, one callback after the other. What a
-        callback raises is reported.
+        Called in a thread that only does this, one callback after the other, and what it
+        raises is reported. If the result is there already, called at once and here.
         """
         if self.done():
             super().add_done_callback(fn)
@@ -73,6 +85,7 @@ class Submissions:
         # Each change is one operation in C.
         self._open: set[Submitted] = set()
         self._callbacks = Courier("kinesink results")
+        self._late = Courier("kinesink late results")
 
     def begin(self) -> Submitted:
         """Return the future of a record that will be handed over now."""
@@ -80,13 +93,13 @@ class Submissions:
         self._open.add(future)
         return future
 
-    def close(self, future: Submitted) -> bool:
-        """Take a future out; return whether it was still open."""
-        try:
-            self._open.remove(future)
-        except KeyError:
-            return False
-        return True
+    def close(self, future: Submitted) -> None:
+        """Take out a future that has its result."""
+        self._open.discard(future)
+
+    def resolve_later(self, future: Submitted, result: RecordResult) -> None:
+        """Resolve a future whose lock is held for long, in a thread that can wait for it."""
+        self._late.send(partial(future.resolve, result))
 
     def end_all(self, reason: DropReason, error: str) -> None:
         """Resolve every open future: nobody else will."""
@@ -95,7 +108,9 @@ class Submissions:
 
     def fail_in_child(self) -> None:
         """Give every open future of the parent an error, in a forked child."""
-        for future in self._open:
+        # The old one may count on a thread that does not exist in this process.
+        self._callbacks = Courier("kinesink results")
+        for future in self._open.copy():
             future.fail_in_child(
                 ClosedError(
                     "this process was forked while the record was pending; its result is known "
@@ -116,7 +131,7 @@ class Submissions:
     def _call(self, fn: Done, future: Future[RecordResult]) -> None:
         try:
             fn(future)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callback may raise anything
+        except BaseException as error:  # noqa: BLE001 - a user's callback may raise anything, asyncio's CancelledError among it
             self._report("DoneCallback", f"a done-callback of a submitted record raised {error!r}")
 
 
