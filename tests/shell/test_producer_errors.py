@@ -254,3 +254,30 @@ async def test_the_task_survives_an_error_outside_of_every_pipeline(
         with anyio.fail_after(PATIENCE):
             assert (await (await producer.put(b"x")).wait()).success
     assert told.kinds == ["InternalError"]
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+@pytest.mark.parametrize("times", [1, 100])
+async def test_f9_a_flush_that_a_stage_fails_at_ends_and_raises_nothing(
+    fake: FakeKinesis,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    leaving: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What the stage was working on goes on elsewhere, or is lost and counted."""
+    told = Told()
+    config = make_config(on_error=told, linger=20.0)
+    with anyio.fail_after(PATIENCE):
+        async with Producer(config, client=make_client(fake, config)) as producer:
+            outcome = await producer.put(b"x")
+            failing(monkeypatch, "flush", times)
+            if not leaving:
+                assert await producer.flush()
+                assert outcome.done
+    assert outcome.done
+    assert "InternalError" in told.kinds
+    account = producer.statistics()
+    assert adds_up(account)
+    assert account.pending == 0
+    assert account.dropped == ({DropReason.INTERNAL: 1} if times > 1 else {})
+    assert landed(fake) == ([b"x"] if times == 1 else [])

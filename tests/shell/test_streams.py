@@ -9,7 +9,7 @@ import pytest
 
 from kinesink import ClosedError, DropReason, InvalidRecordError, Producer, Statistics
 from kinesink.core.ledger import Ledger
-from kinesink.shell import producer_task, streams
+from kinesink.shell import streams
 from kinesink.shell.stream import Stream
 from kinesink.shell.streams import IDLE_SECONDS, Streams
 from kinesink.statistics import combine
@@ -340,7 +340,7 @@ class TestLettingGo:
     ) -> None:
         """And the account of other threads still has it."""
         monkeypatch.setattr(streams, "IDLE_SECONDS", 0.0)
-        monkeypatch.setattr(producer_task, "_TIDY_INTERVAL", 0.0)
+        monkeypatch.setattr(streams, "_TIDY_INTERVAL", 0.0)
         async with make_producer(fake) as producer:
             assert producer._task is not None
             for _ in range(2):

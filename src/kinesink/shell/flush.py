@@ -30,6 +30,10 @@ class Flush:
         stream.touch()
         self._epochs[stream] = stream.pipeline, stream.pipeline.flush()
 
+    def uncover(self, stream: Stream) -> None:
+        """Wait no more for what the stream had taken in: it has ended, or goes on elsewhere."""
+        self._epochs.pop(stream, None)
+
     def ended(self) -> bool:
         """Tell whether nothing is left to wait for."""
         return all(pipeline.ledger.ended(epoch) for pipeline, epoch in self._epochs.values())

@@ -179,17 +179,23 @@ class Producer:
         task = self._opened()
         name = self._name_of(stream_name)
         hash_key = check_record(
-            data, partition_key, explicit_hash_key, self.record_max_bytes(name), self.config.framing
+            data,
+            partition_key,
+            explicit_hash_key,
+            self._record_max_bytes(name),
+            self.config.framing,
         )
         data = bytes(data)
-        if anyio.current_time() >= task.looks_at:
+        now = anyio.current_time()
+        if now >= task.looks_at:
             await anyio.lowlevel.checkpoint()
+            now = anyio.current_time()
         # Nothing below is a checkpoint once there is room.
         if not self._room.is_free(name, len(data)):
             await self._room.wait_free(name, len(data), lambda: self._open)
+            now = anyio.current_time()
         task = self._opened()
         outcome = Outcome()
-        now = anyio.current_time()
         task.add(new_record(data, partition_key, hash_key, now, outcome), outcome, name, now)
         return outcome
 
@@ -217,9 +223,10 @@ class Producer:
 
     def record_max_bytes(self, stream_name: str | None = None) -> int:
         """Return the largest record (data and partition key) a stream takes, in bytes."""
-        known = None
-        if self._task is not None:
-            known = self._task.record_max_bytes(self._name_of(stream_name))
+        return self._record_max_bytes(self._name_of(stream_name))
+
+    def _record_max_bytes(self, name: str) -> int:
+        known = None if self._task is None else self._task.record_max_bytes(name)
         return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
 
     @property

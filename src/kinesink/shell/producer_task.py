@@ -64,9 +64,6 @@ _REST_AFTER_ERROR: Final = 0.1
 #: The kind of trouble that is kinesink's own.
 _INTERNAL: Final = "InternalError"
 
-#: Seconds between two looks for streams that nobody uses any more.
-_TIDY_INTERVAL: Final = 60.0
-
 
 class ProducerTask:
     """Everything that happens in the producer's own task. Not thread-safe."""
@@ -81,7 +78,6 @@ class ProducerTask:
         self._caller = Caller(config, client, self._report_own)
         #: The streams in use, by name.
         self.streams = Streams(config)
-        self._tidy_at = -math.inf
         self._flushes: list[Flush] = []
         self._nap = min(_LONGEST_NAP, config.linger * _NAP_PER_LINGER)
         #: What previous producers over the same intake have settled.
@@ -97,8 +93,9 @@ class ProducerTask:
         self.turned: Callable[[], None] = _do_nothing
         #: When the task will look again by itself; infinite when it must be woken.
         self.looks_at = -math.inf
-        #: What is pending: events, and their data and overhead in bytes.
+        #: What is pending: events, their data and overhead in bytes, and in how many streams.
         self.held_events = 0
+        self.held_streams = 0
         self.held_bytes = 0
         intake.wake = self._wake
 
@@ -122,6 +119,7 @@ class ProducerTask:
         """Take a user record in; its ticket will be resolved."""
         stream = self.streams.use(stream_name, now)
         held_bytes = stream.held_bytes
+        self.held_streams += not stream.held_events
         stream.hold(record)
         self.held_bytes += stream.held_bytes - held_bytes
         self.held_events += 1
@@ -140,10 +138,16 @@ class ProducerTask:
 
     def begin_flush(self, flush: Flush) -> None:
         """Let nothing linger that was taken in; ``flush.done`` is called when it has ended."""
-        for stream in self.streams:
-            flush.cover(stream)
+        # Known before it covers anything: what a pipeline that fails at this leaves to its
+        # successor is covered there.
         self._flushes.append(flush)
+        now = anyio.current_time()
+        for stream in self.streams:
+            self._cover(stream, flush, now)
         self._wake.set()
+
+    def _cover(self, stream: Stream, flush: Flush, now: float) -> None:
+        self._guarded(stream, lambda _: flush.cover(stream), now)
 
     def record_max_bytes(self, stream_name: str) -> int | None:
         """Return the largest record of a stream, in bytes; None while it was not used."""
@@ -208,7 +212,7 @@ class ProducerTask:
         while self._completions:
             self._completions.popleft()()
         deadline = min((self._advance(stream, now) for stream in self.streams), default=math.inf)
-        self._tidy(now)
+        self.streams.tidy(now)
         self._settle()
         self._finish_flushes()
         self.turned()
@@ -310,28 +314,26 @@ class ProducerTask:
         if lost:
             text = f"an error of kinesink's own, {error!r}"
             self._lost(stream, DropReason.INTERNAL, lost, text, now)
+        for flush in self._flushes:
+            flush.uncover(stream)
         if moved:
             self._add(stream, moved, now)
-        for flush in self._flushes:
-            flush.cover(stream)
+            for flush in self._flushes:
+                self._cover(stream, flush, now)
         self._wake.set()
 
     def _settle(self) -> None:
         """Publish the account for other threads, and what is held."""
         ledgers: list[Ledger] = []
-        self.held_bytes = self.held_events = 0
+        self.held_bytes = self.held_events = self.held_streams = 0
         for stream in self.streams:
             stream.settle()
             ledgers += stream.frozen_ledgers
             self.held_bytes += stream.held_bytes
             self.held_events += stream.held_events
+            self.held_streams += stream.held_events > 0
         account = partial(_account, self._past, self.streams.past, ledgers)
         self._intake.settle(account, self.held_bytes, self.held_events)
-
-    def _tidy(self, now: float) -> None:
-        if now >= self._tidy_at:
-            self._tidy_at = now + _TIDY_INTERVAL
-            self.streams.let_go(now)
 
     def _perform(self, stream: Stream, effect: Effect, now: float) -> None:
         match effect:

@@ -75,8 +75,7 @@ class Room:
         stream = task.streams.get(stream_name)
         if stream is None or not stream.held_events:
             return True
-        parts = sum(each.held_events > 0 for each in task.streams)
         return (
-            stream.held_bytes + size <= self._max_bytes // parts
-            and stream.held_events < self._max_events // parts
+            stream.held_bytes + size <= self._max_bytes // task.held_streams
+            and stream.held_events < self._max_events // task.held_streams
         )

@@ -6,6 +6,7 @@ or under way. One that nobody has used for a while costs nothing but its account
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from kinesink.shell.account import total
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 #: and its next questions. The configured one stays, for a log may be silent for long.
 IDLE_SECONDS: Final = 600.0
 
+#: Seconds between two looks for such streams.
+_TIDY_INTERVAL: Final = 60.0
+
 #: Streams whose account is kept after they were let go; older ones are in the sum only.
 _MOST_ACCOUNTS: Final = 1000
 
@@ -35,6 +39,7 @@ class Streams:
         #: What streams that were let go have done, together and each.
         self.past = Statistics()
         self._past_of: dict[str, Statistics] = {}
+        self._tidy_at = -math.inf
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams.values())
@@ -50,6 +55,12 @@ class Streams:
             stream = self._streams[name] = Stream(self._config, name, now)
         stream.used_at = now
         return stream
+
+    def tidy(self, now: float) -> None:
+        """Forget now and then the streams that nobody has used for long."""
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_INTERVAL
+            self.let_go(now)
 
     def let_go(self, now: float) -> None:
         """Forget the streams that nobody has used for long, but for their account."""
