@@ -110,9 +110,11 @@ class Sink:
 
         Done-callbacks run one after the other in a thread that does nothing else: one that
         hangs holds up later ones, those of ``asyncio.wrap_future`` among them, but no
-        delivery and no result. Nothing can be called back once it was handed over, so
-        ``future.cancel()`` returns False. In a forked child the futures of records that
-        the parent has pending raise :class:`ClosedError`.
+        delivery and no result; later ones then wait in memory, any number of them. One
+        that is added when the result is there is called at once, by whoever adds it.
+        Nothing can be called back once it was handed over, so ``future.cancel()`` returns
+        False. In a forked child the futures of records that the parent has pending raise
+        :class:`ClosedError`.
 
         :param data: what to send, in bytes; may be empty.
         :param partition_key: 1 to 256 characters; None for whichever shard has room.
