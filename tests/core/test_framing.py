@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesink.compression import compressor
-from kinesink.core.aggregated_record import decode
+from kinesink.core.aggregated_record import decode, record_header
 from kinesink.core.aggregator import Aggregator, Sharing
-from kinesink.core.framing import framing_of
+from kinesink.core.framing import _AddedBytes, framing_of
 from kinesink.core.lines import compressed_at_most, compressible, join, line_bytes
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Chunk, UserRecord
@@ -86,6 +86,14 @@ class TestSizes:
         noise = bytes(zlib.crc32(b"%d" % i) & 0xFF for i in range(min(size, 4096)))
         data = (noise * (size // 4096 + 1))[:size]
         assert len(compressor(compression)(data)) <= compressed_at_most(size)
+
+
+    def test_what_is_remembered_of_lengths_is_bounded(self) -> None:
+        """A process that logs every length pays for counting again, never in memory."""
+        added = _AddedBytes()
+        for length in range(3 * added._MAX_LENGTHS):
+            assert added[length] == len(record_header(0, 0, length)) + length
+            assert len(added) <= added._MAX_LENGTHS
 
 
 class TestLines:
