@@ -87,7 +87,6 @@ class TestSizes:
         data = (noise * (size // 4096 + 1))[:size]
         assert len(compressor(compression)(data)) <= compressed_at_most(size)
 
-
     def test_what_is_remembered_of_lengths_is_bounded(self) -> None:
         """A process that logs every length pays for counting again, never in memory."""
         added = _AddedBytes()
