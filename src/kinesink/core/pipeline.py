@@ -230,8 +230,8 @@ class Pipeline:
         room = None
         if now >= self._calls.blocked_until:
             room = _AHEAD_REQUESTS * self._options.request_max_entries - self._limiter.waiting
-        held = self._router.route_held(now, room=room, in_line=self._limiter.in_line)
-        self._stock.refuse(held, now)
+        too_large = self._router.route_held(now, room=room, in_line=self._limiter.in_line)
+        self._stock.refuse(too_large, now)
         self._try_aside(now)
         for entry in self._router.take(now):
             self._limiter.add(entry, now)
@@ -248,7 +248,7 @@ class Pipeline:
         for entry, error in failed:
             self._reports.tell(OWN_ERROR, f"an error of kinesink's own, {error!r}")
             self._stock.reject(entry, entry, DropReason.INTERNAL, repr(error), now)
-        return bool(failed or ((sent or held) and self._router.held))
+        return bool(failed or ((sent or too_large) and self._router.held))
 
     def _try_aside(self, now: float) -> None:
         """Let what was set aside go again, once it is known to be at fault or all that is left."""
