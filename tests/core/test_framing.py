@@ -198,6 +198,14 @@ class TestCompression:
         assert all(7 * KIB < size < 9 * KIB for size in sizes[10:-1])
         assert sum(1 for a, b in pairwise(sizes[:8]) if b > a) >= 6
 
+    def test_the_ratio_is_learned_within_events_that_arrive_together(self) -> None:
+        """A burst at start makes as few records as events that trickle in."""
+        event = b'{"level":"INFO","message":"user %d did %d"}\n'
+        lines = window("gzip", max_bytes=8 * KIB)
+        lines.add_keyless(keyless(*[event % (i % 977, i * 7919 % 100_003) for i in range(40_000)]))
+        sizes = [len(record) for record, _ in sent(lines)]
+        assert all(7 * KIB < size < 9 * KIB for size in sizes[10:-1])
+
     def test_not_more_than_a_quarter_of_a_mebibyte_is_compressed_at_once(self) -> None:
         """However well it shrinks: the event loop waits for it."""
         lines = window("gzip")

@@ -165,11 +165,12 @@ class Aggregator:
 
     def _fill(self, content: Content, data: list[bytes], sizes: list[int]) -> None:
         """Fill records with events that fit: one search per record, not one per event."""
-        limit = self._framing.size_limit(self._event_max_bytes - KEYLESS_KEY_BYTES)
         max_events = self._events_limit()
         ends = list(accumulate(sizes))
         start = before = 0
         while start < len(data):
+            # Looked at for each record: what compression achieves is learned on the way.
+            limit = self._framing.size_limit(self._event_max_bytes - KEYLESS_KEY_BYTES)
             room = limit - self._keyless_size
             end = min(
                 bisect_right(ends, before + room, lo=start),
