@@ -51,7 +51,8 @@ def deaggregate(
     the first bytes of gzip or Zstandard, and lines by the line feed at the end. What is
     none of these is one event, as it is. In doubtful cases name the ``framing``: an event
     of several lines that travelled alone, or that its application had compressed, reads
-    like ``lines``.
+    like ``lines``. Lines that are not compressed cannot begin with the first bytes of gzip
+    or Zstandard; no text does.
 
     :param data: what GetRecords, a Lambda event (after base64) or a file of raw records
         gives.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from kinesink.core.records import Failure
 from kinesink.shell.exit_safe import start_in_thread, wait_finished
+from kinesink.shell.readable import worth_hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,10 +31,6 @@ _LAST_MOMENT: Final = 60.0
 #: Pause between refreshes that are not yet urgent, in seconds: credentials that live
 #: less than botocore's 15 minutes of advance notice always look due.
 _REFRESH_PAUSE: Final = 60.0
-
-#: IAM's shortest access key id, in characters. Emulators are given keys like "test",
-#: and a message must go on naming the stream "test-logs".
-_SHORTEST_SECRET: Final = 16
 
 
 DestinationKind = Literal["data", "control"]
@@ -112,9 +109,10 @@ class Signer:
         keys, destination = identity.keys, getattr(identity.destinations, to)
         now = self._clock() + self._offset
         signed = aws_session.sign(keys, destination, headers=headers, body=body, now=now)
-        return SignedRequest(
-            destination, signed, body, identity.generation, _secrets(keys, signed["Authorization"])
+        secrets = worth_hiding(
+            (keys.token, keys.access_key, signed["Authorization"].rpartition("=")[2])
         )
+        return SignedRequest(destination, signed, body, identity.generation, secrets)
 
     def reject(self, generation: int) -> None:
         """Note that the service refused credentials; the next request looks them up anew.
@@ -166,11 +164,6 @@ class Signer:
         self._work = None
         if work.exception() is None:
             self._identity = work.result()
-
-
-def _secrets(keys: Keys, authorization: str) -> tuple[str, ...]:
-    texts = (keys.token or "", keys.access_key, authorization.rpartition("=")[2])
-    return tuple(text for text in texts if len(text) >= _SHORTEST_SECRET)
 
 
 def _look_up(config: Config, known: _Identity | None) -> _Identity:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from kinesink.aws_options import without_user
 from kinesink.core import retry_policy
-from kinesink.shell import wire
 from kinesink.shell.credentials import SetupError
+from kinesink.shell.readable import readable, worth_hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 #: Seconds before their end from which keys are worth a refresh, as botocore has it.
 _ADVANCE_NOTICE: Final = 15 * 60.0
-
-#: Shorter ones are the dummies of emulators, and words of the message.
-_SHORTEST_SECRET: Final = 16
 
 
 class Keys(NamedTuple):
@@ -120,7 +117,7 @@ class Role:
             with closing(client):
                 found = client.assume_role(**self._request)["Credentials"]
         except Exception as error:
-            raise lookup_failure(error, secrets=secrets_of(by)) from error
+            raise lookup_failure(error, secrets=worth_hiding(by)) from error
         self._end = found["Expiration"].timestamp()
         return _sendable((found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]))
 
@@ -129,17 +126,11 @@ class Role:
         return self._end - time.time() < (_ADVANCE_NOTICE if within is None else within)
 
 
-def secrets_of(keys: Keys) -> tuple[str, ...]:
-    """Return the texts that no message may show."""
-    texts = (keys.token or "", keys.secret_key, keys.access_key)
-    return tuple(text for text in texts if len(text) >= _SHORTEST_SECRET)
-
-
 def lookup_failure(error: Exception, *, secrets: tuple[str, ...] = ()) -> SetupError:
     """Return what to raise when a source fails; providers raise whatever their source does."""
     if isinstance(error, SetupError):
         return error
-    text = wire.readable(without_user(f"{type(error).__name__}: {error}"), secrets)
+    text = readable(without_user(f"{type(error).__name__}: {error}"), secrets)
     return SetupError(
         retry_policy.CREDENTIALS_FAILED, f"looking for AWS credentials failed: {text}"
     )

@@ -23,6 +23,7 @@ import orjson
 
 from kinesink.core import cbor, limits, retry_policy
 from kinesink.core.records import EntryResult, Failure, ShardDescription, ShardId, StreamSummary
+from kinesink.shell.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,14 +42,8 @@ CONTENT_TYPES: Final = {
 #: ``X-Amz-Target`` is this and the operation's name (service model, ``targetPrefix``).
 _TARGET_PREFIX: Final = "Kinesis_20131202."
 
-#: Longest text taken from an answer into a message, in characters: a line for people.
-_TEXT_MAX_CHARACTERS: Final = 400
-
 #: What gateways and authentication failures say in HTML and XML.
 _MARKUP_TEXT: Final = re.compile(rb"<(?:title|[Mm]essage)>\s*([^<]{1,400})")
-
-#: From here on the service repeats the request, headers and session token included.
-_REQUEST_ECHO: Final = re.compile(r"\s*(The Canonical String|in Authorization header).*", re.DOTALL)
 
 #: The server's time in "… (20180920T175004Z - 5 min.)".
 _SERVER_TIME: Final = re.compile(r"\((\d{8}T\d{6}Z) [+-] \d+ min")
@@ -329,16 +324,6 @@ def _code(found: object) -> str | None:
 def _markup_text(body: bytes) -> str:
     match = _MARKUP_TEXT.search(body)
     return match[1].decode(errors="replace") if match else ""
-
-
-def readable(text: object, secrets: Sequence[str]) -> str:
-    """Return what somebody else says as one line of bounded length, without secrets."""
-    if not isinstance(text, str) or not text:
-        return "no explanation"
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    line = " ".join(_REQUEST_ECHO.sub("", text).split())
-    return line if len(line) <= _TEXT_MAX_CHARACTERS else line[:_TEXT_MAX_CHARACTERS] + "…"
 
 
 def _short(text: str | None) -> str | None:

@@ -13,6 +13,8 @@ from kinesink.core.records import Failure, ShardDescription, StreamSummary
 from kinesink.testing.simulation.failures import GONE, TOO_LATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kinesink.testing.simulation.faults import Episode
     from kinesink.testing.simulation.member import Member
 
@@ -37,33 +39,32 @@ class Questions:
 
     def list_shards(self) -> None:
         """Make a call of ListShards."""
-        member = self._member
-        member.account.asks("ListShards", self._world.clock.now)
-        trouble = self._world.weather.strikes("listing")
-        member.note("ListShards%s", f" ({trouble.kind})" if trouble else "")
-        wait = self._wait(trouble)
-        if trouble is not None and trouble.kind in _FAILURES:
-            member.later(wait, partial(self._listed, _FAILURES[trouble.kind]))
-        elif wait > member.options.request_timeout:
-            timeout = partial(self._listed, TOO_LATE)
-            member.later(member.options.request_timeout, timeout)
-        else:
-            member.later(wait, partial(self._list, trouble))
+        self._member.account.asks("ListShards", self._world.clock.now)
+        self._ask("ListShards", "listing", self._list, self._listed)
 
     def describe(self) -> None:
         """Make a call of DescribeStreamSummary."""
+        self._member.account.asks("Describe", self._world.clock.now)
+        self._ask("DescribeStreamSummary", "description", self._describe, self._described)
+
+    def _ask(
+        self,
+        operation: str,
+        subject: str,
+        answer: Callable[[Episode | None], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        """Have the question answered in its time, unless trouble strikes."""
         member = self._member
-        member.account.asks("Describe", self._world.clock.now)
-        trouble = self._world.weather.strikes("description")
-        member.note("DescribeStreamSummary%s", f" ({trouble.kind})" if trouble else "")
+        trouble = self._world.weather.strikes(subject)
+        member.note(f"{operation}%s", f" ({trouble.kind})" if trouble else "")
         wait = self._wait(trouble)
         if trouble is not None and trouble.kind in _FAILURES:
-            member.later(wait, partial(self._described, _FAILURES[trouble.kind]))
+            member.later(wait, partial(failed, _FAILURES[trouble.kind]))
         elif wait > member.options.request_timeout:
-            timeout = partial(self._described, TOO_LATE)
-            member.later(member.options.request_timeout, timeout)
+            member.later(member.options.request_timeout, partial(failed, TOO_LATE))
         else:
-            member.later(wait, partial(self._describe, trouble))
+            member.later(wait, partial(answer, trouble))
 
     def _wait(self, trouble: Episode | None) -> float:
         """Return how long the answer takes."""
