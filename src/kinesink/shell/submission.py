@@ -40,7 +40,7 @@ class Submitted(Future[RecordResult]):
         self.set_running_or_notify_cancel()
 
     def resolve(self, result: RecordResult) -> None:
-        """Take the result, unless there is one. Waits for nobody."""
+        """Take the result, unless there is one. Waits for a moment at most."""
         lock = self._condition
         if not lock.acquire(timeout=_A_MOMENT):
             self._submissions.resolve_later(self, result)
