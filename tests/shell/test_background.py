@@ -166,7 +166,7 @@ def test_a_producer_that_dies_is_told_of_and_the_next_event_starts_another(
     wait_until(lambda: told)
     assert told == [
         (
-            "InternalError: stream 'app': the producer ended by RuntimeError('no client'); "
+            "KinesinkInternalError: stream 'app': the producer ended by RuntimeError('no client'); "
             "the next event starts another"
         )
     ]

@@ -101,7 +101,7 @@ async def test_f9_a_record_that_kinesink_fails_at_costs_nobody_else(
     assert result.reason is DropReason.INTERNAL
     assert "RuntimeError('a bug')" in str(result.error)
     assert landed(fake) == sorted(data)
-    assert "InternalError" in told.kinds
+    assert "KinesinkInternalError" in told.kinds
 
 
 async def test_a_call_that_fails_for_want_of_something_is_made_again(fake: FakeKinesis) -> None:
@@ -115,7 +115,7 @@ async def test_a_call_that_fails_for_want_of_something_is_made_again(fake: FakeK
     async with Producer(config, client=client) as producer:
         with anyio.fail_after(PATIENCE):
             assert (await (await producer.put(b"x")).wait()).success
-    assert told.kinds == ["InternalError"]
+    assert told.kinds == ["KinesinkInternalError"]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -140,7 +140,7 @@ async def test_every_record_ends_when_a_stage_raises_once(
             late = await producer.put(b"late")
             assert (await late.wait()).success
     assert left() == 0
-    assert "InternalError" in told.kinds
+    assert "KinesinkInternalError" in told.kinds
     account = producer.statistics()
     assert adds_up(account)
     assert account.pending == 0
@@ -213,7 +213,7 @@ async def test_what_had_ended_before_the_error_is_told_as_it_ended(
         fake.release()
     assert result.success == (ended == "delivered")
     assert result.reason is (None if ended == "delivered" else DropReason.EXPIRED)
-    assert "InternalError" in told.kinds
+    assert "KinesinkInternalError" in told.kinds
     assert adds_up(producer.statistics())
 
 
@@ -253,7 +253,7 @@ async def test_the_task_survives_an_error_outside_of_every_pipeline(
         monkeypatch.setattr(task, "_turn", fail)
         with anyio.fail_after(PATIENCE):
             assert (await (await producer.put(b"x")).wait()).success
-    assert told.kinds == ["InternalError"]
+    assert told.kinds == ["KinesinkInternalError"]
 
 
 @pytest.mark.parametrize("leaving", [False, True])
@@ -275,7 +275,7 @@ async def test_f9_a_flush_that_a_stage_fails_at_ends_and_raises_nothing(
                 assert await producer.flush()
                 assert outcome.done
     assert outcome.done
-    assert "InternalError" in told.kinds
+    assert "KinesinkInternalError" in told.kinds
     account = producer.statistics()
     assert adds_up(account)
     assert account.pending == 0

@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import DropReason
+from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.shell import origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
@@ -217,9 +218,7 @@ class Background:
         self._intake.give_up_waited_for()
         self.submissions.end_all(DropReason.INTERNAL, text)
         name = self._config.stream_name
-        self._reporter.say(
-            "InternalError", f"stream {name!r}: {text}; the next event starts another"
-        )
+        self._reporter.say(OWN_ERROR, f"stream {name!r}: {text}; the next event starts another")
 
     def _leave(self) -> None:
         """Hand the intake back to :meth:`start`, and miss nothing that came meanwhile.

@@ -24,6 +24,7 @@ from kinesink.core.effects import (
 )
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.records import DropReason, UserRecord
+from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
@@ -60,9 +61,6 @@ _NAP_PER_LINGER: Final = 0.2
 
 #: Seconds the loop rests after an error of its own, so that it cannot spin.
 _REST_AFTER_ERROR: Final = 0.1
-
-#: The kind of trouble that is kinesink's own.
-_INTERNAL: Final = "InternalError"
 
 
 class ProducerTask:
@@ -386,7 +384,7 @@ class ProducerTask:
 
     def _report_own(self, stream_name: str, error: Exception) -> None:
         text = f"stream {stream_name!r}: an error of kinesink's own, {error!r}"
-        self._reporter.report(_INTERNAL, text, anyio.current_time(), about=stream_name)
+        self._reporter.report(OWN_ERROR, text, anyio.current_time(), about=stream_name)
 
 
 def _account(before: Statistics, past: Statistics, ledgers: list[Ledger]) -> Statistics:
