@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         KinesinkError,
         MalformedRecordError,
     )
+    from kinesink.event.options import EventOptions
     from kinesink.shell.outcome import Outcome
     from kinesink.shell.producer import Producer
     from kinesink.shell.sink import Sink
@@ -35,6 +36,7 @@ _HOMES = {
     "ConfigurationError": "kinesink.errors",
     "DeaggregatedRecord": "kinesink.decode",
     "DropReason": "kinesink.core.records",
+    "EventOptions": "kinesink.event.options",
     "InvalidRecordError": "kinesink.errors",
     "KinesinkError": "kinesink.errors",
     "KinesisFormatter": "kinesink.adapters.stdlib",
@@ -55,6 +57,7 @@ __all__ = [
     "ConfigurationError",
     "DeaggregatedRecord",
     "DropReason",
+    "EventOptions",
     "InvalidRecordError",
     "KinesinkError",
     "KinesisFormatter",

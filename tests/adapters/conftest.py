@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kinesink.adapters import stdlib
+from kinesink.adapters import door
 from tests.adapters.recording_sink import RecordingSink
 
 if TYPE_CHECKING:
@@ -20,18 +20,23 @@ class Registry:
     """Stands in for the process's sinks: hands out recording ones, and knows who holds them."""
 
     def __init__(self) -> None:
-        self.held: list[RecordingSink] = []
+        self.holders: dict[RecordingSink, set[int]] = {}
         self.sinks: dict[Config, RecordingSink] = {}
 
-    def acquire(self, config: Config) -> RecordingSink:
+    def acquire(self, config: Config, holder: object) -> RecordingSink:
         """Return the sink of a configuration."""
         sink = self.sinks.setdefault(config, RecordingSink(config))
-        self.held.append(sink)
+        self.holders.setdefault(sink, set()).add(id(holder))
         return sink
 
-    def release(self, sink: RecordingSink) -> None:
+    def release(self, sink: RecordingSink, holder: object) -> None:
         """Take it back."""
-        self.held.remove(sink)
+        self.holders.get(sink, set()).discard(id(holder))
+
+    @property
+    def held(self) -> list[RecordingSink]:
+        """The sinks that somebody holds, once for each holder."""
+        return [sink for sink, holders in self.holders.items() for _ in holders]
 
     @property
     def sink(self) -> RecordingSink:
@@ -44,8 +49,8 @@ class Registry:
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """Let handlers take recording sinks."""
     registry = Registry()
-    monkeypatch.setattr(stdlib, "acquire", registry.acquire)
-    monkeypatch.setattr(stdlib, "release", registry.release)
+    monkeypatch.setattr(door, "acquire", registry.acquire)
+    monkeypatch.setattr(door, "release", registry.release)
     return registry
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from kinesink import Config, ConfigurationError, KinesisFormatter, KinesisHandler
 from kinesink.adapters.parameters import ConfigParameters
-from kinesink.encode import MAX_EVENT_BYTES
+from kinesink.event.options import MAX_EVENT_BYTES
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ class TestByHand:
             ({"stream_name": "s", "max_event_bytes": "inf"}, ["max_event_bytes"]),
             ({"stream_name": "s", "max_event_bytes": 4096.5}, ["max_event_bytes"]),
             ({"stream_name": "s", "max_event_bytes": 0}, ["max_event_bytes", "0"]),
-            ({"stream_name": "s", "partition_key": "user"}, ["partition_key", "'attr:'"]),
+            (
+                {"stream_name": "s", "partition_key": "loger"},
+                ["partition_key", "'logger'", "'attr:loger'"],
+            ),
+            ({"stream_name": "s", "partition_key": ""}, ["partition_key", "'attr:'"]),
             ({"stream_name": "s", "partition_key": "attr:"}, ["partition_key", "'attr:'"]),
             ({"stream_name": "s", "partition_key": 7}, ["partition_key", "7"]),
         ],
@@ -93,7 +97,7 @@ class TestByHand:
         """What the constructor refuses is unknown to logging, which flushes what it knows."""
         known = logging._handlerList[:]  # type: ignore[attr-defined]
         with pytest.raises(ConfigurationError):
-            KinesisHandler("app-logs", partition_key="user")
+            KinesisHandler("app-logs", partition_key="loger")
         assert logging._handlerList == known  # type: ignore[attr-defined]
 
     def test_a_given_sink_excludes_a_configuration(self) -> None:

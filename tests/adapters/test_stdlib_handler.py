@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from kinesink import KinesisFormatter, KinesisHandler, Statistics
-from kinesink.adapters import stdlib
-from kinesink.current_span import SPANS
+from kinesink.adapters import door
+from kinesink.event.current_span import SPANS
 from kinesink.shell import origin
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinesink import Config
     from kinesink.adapters.partition_key import PartitionKey
     from tests.adapters.conftest import Registry
 
@@ -380,21 +381,22 @@ class TestLife:
         handler.handle(a_record())
         assert registry.held == [registry.sink]
 
-    def test_two_threads_that_log_first_give_back_what_both_took(self, registry: Registry) -> None:
-        """Without a lock both may take it; both times are counted."""
+    def test_two_threads_that_log_first_hold_it_once(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a lock both may take it; closing the handler gives it back all the same."""
         handler = KinesisHandler("app-logs")
         together = threading.Barrier(2)
-        take = handler._take
 
-        def take_together() -> Any:  # noqa: ANN401
+        def acquire_together(config: Config, holder: object) -> RecordingSink:
             together.wait(10)
-            return take()
+            return registry.acquire(config, holder)
 
-        handler._take = take_together
+        monkeypatch.setattr(door, "acquire", acquire_together)
         with ThreadPoolExecutor(2) as threads:
             for done in [threads.submit(handler.handle, a_record()) for _ in range(2)]:
                 done.result()
-        assert registry.held == [registry.sink] * 2
+        assert registry.held == [registry.sink]
         handler.close()
         assert registry.held == []
 
@@ -433,7 +435,7 @@ class TestLife:
         """The lock is private and may go away; then nothing is known of it."""
         handler = KinesisHandler("app-logs")
         handler.handle(a_record())
-        monkeypatch.setattr(stdlib, "logging", types.SimpleNamespace())
+        monkeypatch.setattr(door, "logging", types.SimpleNamespace())
         assert handler.flush() is True
         assert registry.sink.flushes == [None]
 

@@ -15,7 +15,7 @@ import pytest
 
 from kinesink import KinesisFormatter, KinesisHandler
 from kinesink.adapters.log_record import HAS_TASKS
-from kinesink.current_span import SPANS
+from kinesink.event.current_span import SPANS
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:
@@ -367,7 +367,8 @@ class TestStructlog:
     def test_keeps_what_differs(self, sink: RecordingSink, logger: logging.Logger) -> None:
         """A level of the application's own is information."""
         logger.handle(self.bridged({"event": "paid", "level": "notice", "logger": "mine"}))
-        assert sink.event["attributes"] == {"level": "notice", "logger": "mine"}
+        assert (sink.event["level"], sink.event["logger"]) == ("NOTICE", "mine")
+        assert sink.event["severity_number"] == 9
 
     def test_the_exception_of_the_record_counts(
         self, sink: RecordingSink, logger: logging.Logger

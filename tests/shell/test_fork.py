@@ -91,13 +91,15 @@ def test_s7_handlers_of_one_configuration_share_a_sink_in_the_child_too() -> Non
         f"""{PRELUDE}
 from kinesink.shell import sink as sinks
 config = kinesink.Config.from_environment(stream_name="app")
-held = sinks.acquire(config)
+class Holder: pass
+holder = Holder()
+held = sinks.acquire(config, holder)
 with sinks._registry._lock:
     child = os.fork()
 if child:
     assert os.waitpid(child, 0)[1] == 0
 else:
-    assert sinks.acquire(config) is held
+    assert sinks.acquire(config, Holder()) is held
     os._exit(0)
 """,
     )

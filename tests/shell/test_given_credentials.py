@@ -174,7 +174,7 @@ class TestSharing:
     def test_equal_keys_share_a_sink_and_others_do_not(self) -> None:
         """Two tenants must not write with each other's keys."""
         sinks = [
-            acquire(Config("s", credentials=keys))
+            acquire(Config("s", credentials=keys), self)
             for keys in (("AKID", "secret"), ("AKID", "secret"), ("AKID", "other"), Named, None)
         ]
         try:
@@ -182,4 +182,4 @@ class TestSharing:
             assert len({id(sink) for sink in sinks}) == 4
         finally:
             for sink in sinks:
-                release(sink)
+                release(sink, self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -233,22 +234,55 @@ def test_a_closed_sink_that_is_forgotten_ends_its_thread(fake: FakeKinesis) -> N
     wait_until(lambda: not own_threads())
 
 
+class Holder:
+    """Something that takes sinks, and can be collected."""
+
+
 def test_holders_of_one_configuration_share_a_sink() -> None:
     """The last one to let go ends it; whoever comes later gets a new one."""
-    config = make_config()
-    first, second = sinks.acquire(config), sinks.acquire(make_config())
-    other = sinks.acquire(make_config(linger=0.5))
+    config, one, another = make_config(), Holder(), Holder()
+    first, second = sinks.acquire(config, one), sinks.acquire(make_config(), another)
+    other = sinks.acquire(make_config(linger=0.5), one)
     assert first is second
     assert other is not first
-    sinks.release(first)
-    assert sinks.acquire(config) is first
-    sinks.release(first)
-    sinks.release(first)
-    assert sinks.acquire(config) is not first
-    sinks.release(first)
-    sinks.release(other)
-    sinks.release(sinks.acquire(config))
-    sinks._registry._held.clear()
+    sinks.release(first, one)
+    assert sinks.acquire(config, one) is first
+    sinks.release(first, one)
+    sinks.release(first, one)
+    assert sinks.acquire(config, one) is first
+    sinks.release(first, one)
+    sinks.release(first, another)
+    assert sinks.acquire(config, one) is not first
+
+
+def test_a_holder_counts_once_however_often_it_takes_the_sink() -> None:
+    """So that it can give it back at once, whatever threads have taken it for it."""
+    config, one = make_config(), Holder()
+    first = sinks.acquire(config, one)
+    assert sinks.acquire(config, one) is first
+    sinks.release(first, one)
+    assert sinks.acquire(config, one) is not first
+
+
+def test_a_holder_that_is_collected_holds_nothing() -> None:
+    """Nobody has to close what nobody can reach any more."""
+    config, one, another = make_config(), Holder(), Holder()
+    first = sinks.acquire(config, one)
+    assert sinks.acquire(config, another) is first
+    del another
+    gc.collect()
+    sinks.release(first, one)
+    assert sinks.acquire(config, one) is not first
+
+
+def test_a_sink_that_its_holders_have_left_behind_is_not_kept() -> None:
+    """The registry keeps neither it nor its configuration."""
+    config, one = make_config(linger=0.75), Holder()
+    known = weakref.ref(sinks.acquire(config, one))
+    del one
+    gc.collect()
+    assert known() is None
+    assert config not in sinks._registry._sinks
 
 
 def test_a_released_sink_drains_and_ends(fake: FakeKinesis) -> None:

@@ -1,25 +1,31 @@
-"""A LogRecord as one line of JSON, in kinesink's default schema."""
+"""A LogRecord as one line of JSON."""
 
 from __future__ import annotations
 
 import logging
-import math
 import sys
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kinesink.adapters import log_record
 from kinesink.adapters.log_record import BLANK_SIZE, HAS_TASKS
-from kinesink.config import UNITS_OF_BYTES, quantity
-from kinesink.current_span import SPANS, current_span
-from kinesink.encode import MAX_EVENT_BYTES, Encoder
 from kinesink.errors import ConfigurationError
-from kinesink.shorten import MIN_EVENT_BYTES
+from kinesink.event.current_span import SPANS, current_span
+from kinesink.event.options import EventOptions
+from kinesink.event.shaped import new_encoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from kinesink.adapters.parameters import EventParameters
+    from kinesink.event.encoder import Encoder
+    from kinesink.event.parts import Lines
+    from kinesink.event.shaped import ShapedEncoder
 
 _modules: Final = sys.modules
 
 
 class KinesisFormatter(logging.Formatter):
-    """Renders a record in kinesink's default schema: one line of JSON, all fields kept.
+    """Renders a record as one line of JSON, all fields kept.
 
     The formatter that :class:`KinesisHandler` has from the start. Another handler can
     have one, too, to print what would be shipped. Takes the arguments with which
@@ -27,9 +33,8 @@ class KinesisFormatter(logging.Formatter):
 
     Safe from any thread, signal handler and finalizer, and across forks.
 
-    :param max_event_bytes: longest line in bytes, newline included; longer texts in an
-        event are cut and the event says so. 2 KiB or more, also as text (``"256KiB"``).
-    :raises ConfigurationError: if a format is given or the size cannot be used.
+    :param options: those of :class:`kinesink.EventOptions` but ``partition_key``.
+    :raises ConfigurationError: if a format is given or an option cannot work.
     """
 
     def __init__(
@@ -38,8 +43,7 @@ class KinesisFormatter(logging.Formatter):
         datefmt: None = None,
         style: Literal["%", "{", "$"] = "%",
         validate: bool = True,  # noqa: FBT001, FBT002 - logging.config passes it by position
-        *,
-        max_event_bytes: int | str = MAX_EVENT_BYTES,
+        **options: Unpack[EventParameters],
     ) -> None:
         for parameter, value in (("format", fmt), ("datefmt", datefmt)):
             if value is not None:
@@ -48,17 +52,29 @@ class KinesisFormatter(logging.Formatter):
                     "give the handler a logging.Formatter",
                 )  # fmt: skip
         super().__init__(style=style, validate=validate)
-        self._encoder = Encoder(event_size(max_event_bytes))
+        given: dict[str, Any] = {n: value for n, value in options.items() if value is not None}
+        self._encoder = new_encoder(EventOptions(**given))
+
+    @classmethod
+    def of(cls, encoder: Encoder | ShapedEncoder) -> KinesisFormatter:
+        """Return a formatter that writes as an encoder does."""
+        formatter = cls()
+        formatter._encoder = encoder
+        return formatter
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event as one line of JSON, without a newline.
 
-        Raises what ``record.getMessage()`` raises.
+        Several lines if it was split, none if it was dropped. Raises what
+        ``record.getMessage()`` raises.
         """
-        return self.encode(record)[:-1].decode()
+        lines = self.encode(record)
+        return (lines if isinstance(lines, bytes) else b"".join(lines))[:-1].decode()
 
-    def encode(self, record: logging.LogRecord) -> bytes:
+    def encode(self, record: logging.LogRecord) -> Lines:
         """Return the event as one line of JSON in UTF-8 that ends in a newline.
+
+        Several lines, or none, if it is too large for one and the options say so.
 
         Raises what ``record.getMessage()`` raises: a template and arguments that do not
         match, a message that has no text. See :meth:`encode_unformatted`.
@@ -77,6 +93,9 @@ class KinesisFormatter(logging.Formatter):
         if type(msg) is str and type(record) is logging.LogRecord:
             message = msg % args if args else msg  # getMessage, without the call
         else:
+            parts = log_record.event_dict_of(record)
+            if parts is not None:
+                return self._encoder.encode(*parts)
             message, attributes = log_record.message(record)
         span = current_span() if SPANS in _modules else None
         details = None
@@ -89,7 +108,7 @@ class KinesisFormatter(logging.Formatter):
             details = log_record.details(record, attributes, span)
         return self._encoder.encode(created, call_site, message, details)
 
-    def encode_unformatted(self, record: logging.LogRecord) -> bytes:
+    def encode_unformatted(self, record: logging.LogRecord) -> Lines:
         """Return the event with its template as the message and its arguments beside it.
 
         For a record that cannot be formatted: the line that shows the bug must not be
@@ -99,7 +118,7 @@ class KinesisFormatter(logging.Formatter):
         details = log_record.details(record, attributes, current_span())
         return self._encoder.encode(record.created, log_record.call_site(record), message, details)
 
-    def encode_template(self, record: logging.LogRecord) -> bytes:
+    def encode_template(self, record: logging.LogRecord) -> Lines:
         """Return the event with its template as the message and nothing else.
 
         Runs no code of the application's. Never raises.
@@ -107,18 +126,3 @@ class KinesisFormatter(logging.Formatter):
         return self._encoder.encode(
             record.created, log_record.call_site(record), log_record.template(record)
         )
-
-
-def event_size(max_event_bytes: int | str) -> int:
-    """Return the longest event in bytes that ``max_event_bytes`` stands for.
-
-    :raises ConfigurationError: if it is no size or less than 2 KiB.
-    """
-    size: object = max_event_bytes
-    if isinstance(size, str):
-        size = quantity(size, UNITS_OF_BYTES)
-    if isinstance(size, (int, float)) and MIN_EVENT_BYTES <= size < math.inf and size % 1 == 0:
-        return int(size)
-    raise ConfigurationError(
-        "max_event_bytes", max_event_bytes, "bytes, 2 KiB or more (262144, '256KiB')"
-    )

@@ -7,16 +7,17 @@ formatter has cached there counts only where the original is gone.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.encode import Details
-from kinesink.plain_values import ExceptionFields, exception_fields, text
+from kinesink.adapters.event_dict import Parts, exception_of, translate
+from kinesink.adapters.partition_key import Readers
+from kinesink.event.current_span import current_span
+from kinesink.event.parts import Details, TraceIds
+from kinesink.event.plain_values import ExceptionFields, text
 
 if TYPE_CHECKING:
-    from kinesink.encode import CallSite, TraceIds
+    from kinesink.event.parts import CallSite
 
 Attributes = dict[Any, Any]
 
@@ -24,8 +25,11 @@ _BLANK: Final = vars(logging.LogRecord("", 0, "", 0, "", None, None))
 BLANK_SIZE: Final = len(_BLANK)
 """A record with as many fields has no extras."""
 
-#: What formatters leave on a record is no extra.
-_NO_EXTRAS: Final = frozenset(_BLANK) | {"message", "asctime"}
+#: What formatters leave on a record is no extra, nor is what OpenTelemetry's logging
+#: instrumentation notes there: the event says it in fields of its own.
+_NO_EXTRAS: Final = frozenset(_BLANK) | {
+    "message", "asctime", "otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName",
+}  # fmt: skip
 
 HAS_TASKS: Final = "taskName" in _BLANK
 """From Python 3.12 on; before, ``taskName`` is a legal name for an extra."""
@@ -52,7 +56,7 @@ def message(record: logging.LogRecord) -> tuple[str, Attributes | None]:
     Anything else is its ``str()``, with whatever that raises.
     """
     if isinstance(record.msg, Mapping) and not record.args:
-        return _mapping(record, record.msg)
+        return _mapping(record.msg)
     return record.getMessage(), None
 
 
@@ -73,57 +77,106 @@ def details(
     fields = dict(record.__dict__)
     extras: Attributes = {}
     if len(fields) != BLANK_SIZE:
-        extras = {
-            name: value
-            for name, value in fields.items()
-            if name not in _NO_EXTRAS and (type(name) is not str or name[:1] != "_")
-        }
+        extras = _extras(fields)
+        if "otelTraceID" in fields:
+            span = span or _injected(fields)
     exception = None
     if record.exc_info or record.exc_text:
-        exception = _exception(record.exc_info) or _cached_exception(record.exc_text)
-    stack_info = record.stack_info
+        exception = exception_of(record.exc_info) or _cached_exception(record.exc_text)
     if attributes:
-        if _from_structlog(record):
-            exc_info = attributes.pop("exc_info", None)  # often True, where the record has it
-            exception = exception or _exception(exc_info)
-            if exception is None and isinstance(attributes.get("exception"), str):
-                exception = _cached_exception(attributes.pop("exception"))
-            if stack_info is None and isinstance(attributes.get("stack"), str):
-                stack_info = attributes.pop("stack")
         extras.update(attributes)
     task = fields.get("taskName") if HAS_TASKS else None
-    return Details(task, span, exception, stack_info, extras)
+    return Details(task, span, exception, record.stack_info, extras)
 
 
-def _mapping(record: logging.LogRecord, msg: Mapping[Any, object]) -> tuple[str, Attributes]:
+def event_dict_of(record: logging.LogRecord) -> Parts | None:
+    """Return the parts of structlog's event dict, if ``wrap_for_formatter`` made the record."""
+    fields = vars(record)
+    if "_logger" not in fields or "_name" not in fields or not isinstance(record.msg, Mapping):
+        return None
+    # What the record knows stands in for what the dict does not say.
+    event_dict = {"_record": record, "logger": record.name, **record.msg}
+    if record.exc_info:
+        # The dict often says True, and what was handled then is gone.
+        event_dict["exc_info"] = record.exc_info
+    theirs = None
+    if record.stack_info:
+        theirs = event_dict.pop("stack", None)
+        event_dict["stack_info"] = record.stack_info
+    created, site, message, details = translate(event_dict, record.levelname.lower(), None, None)
+    own = details or Details()
+    extras = _extras(fields)
+    if theirs is not None:
+        extras["stack"] = theirs
+    task = fields.get("taskName") if HAS_TASKS else None
+    return Parts(
+        created,
+        site,
+        message,
+        own._replace(task=task, attributes={**extras, **(own.attributes or {})}),
+    )
+
+
+def _extras(fields: dict[Any, Any]) -> Attributes:
+    """Return what a record has beyond the fields of a blank one."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in _NO_EXTRAS and (type(name) is not str or name[:1] != "_")
+    }
+
+
+def _injected(fields: dict[str, Any]) -> TraceIds | None:
+    """Return the span that OpenTelemetry's logging instrumentation has noted on a record."""
+    try:
+        trace_id, span_id = int(fields["otelTraceID"], 16), int(fields["otelSpanID"], 16)
+        sampled = int(bool(fields.get("otelTraceSampled")))
+        return TraceIds(f"{trace_id:032x}", f"{span_id:016x}", sampled) if trace_id else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _mapping(msg: Mapping[Any, object]) -> tuple[str, Attributes]:
     attributes = dict(msg)
-    if _from_structlog(record):
-        for name, same in (("level", record.levelname.lower()), ("logger", record.name)):
-            if attributes.get(name) == same:
-                del attributes[name]
     for name in ("message", "event"):
         if name in attributes:
             return text(attributes.pop(name), None), attributes
     return "", attributes
 
 
-def _from_structlog(record: logging.LogRecord) -> bool:
-    """Return whether the message is an event dict, from ``wrap_for_formatter``."""
-    return "_logger" in vars(record) and "_name" in vars(record)
-
-
-def _exception(exc_info: object) -> ExceptionFields | None:
-    """Return the exception of whatever ``exc_info`` may be: a triple, an exception, True."""
-    if isinstance(exc_info, BaseException):
-        return exception_fields(exc_info, exc_info.__traceback__)
-    if exc_info is True:
-        exc_info = sys.exc_info()
-    match exc_info:
-        case (_, BaseException() as error, TracebackType() | None as trace):
-            return exception_fields(error, trace)
-        case _:
-            return None
-
-
 def _cached_exception(stacktrace: str | None) -> ExceptionFields | None:
     return ExceptionFields(None, None, stacktrace) if stacktrace else None
+
+
+def _attribute(record: logging.LogRecord, name: str) -> object:
+    value = None if name in _BLANK else getattr(record, name, None)
+    if value is None and isinstance(record.msg, Mapping):
+        return record.msg.get(name)
+    return value
+
+
+def _trace_id(_: logging.LogRecord) -> str | None:
+    span = current_span()
+    return span and span.trace_id
+
+
+#: Fields of the default schema by their names in a record.
+_FIELDS: Final = {
+    "level": "levelname",
+    "logger": "name",
+    "pid": "process",
+    "thread": "threadName",
+    "task": "taskName",
+    "file": "filename",
+    "line": "lineno",
+    "function": "funcName",
+}
+
+READERS: Final[Readers[logging.LogRecord]] = Readers(
+    logger=lambda record: record.name,
+    pid=lambda record: record.process,
+    trace_id=_trace_id,
+    attribute=_attribute,
+    field=lambda record, name: getattr(record, _FIELDS.get(name, ""), None),
+)
+"""What a partition key can be made of."""

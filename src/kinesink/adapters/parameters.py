@@ -1,13 +1,17 @@
-"""The parameters of :class:`kinesink.Config` as keywords of an adapter's constructor."""
+"""The parameters of an adapter's constructor, as keywords."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kinesink.adapters.partition_key import PartitionKey
     from kinesink.aws_options import Credentials
     from kinesink.config import Backend, OnError, Protocol
     from kinesink.core.options import Compression, Framing, RecordDistribution
+    from kinesink.event.options import Extra, Oversize, Redact, Schema
 
 
 class ConfigParameters(TypedDict, total=False):
@@ -53,3 +57,23 @@ class ConfigParameters(TypedDict, total=False):
     fail_if_throttled: bool | str
     request_timeout: float | str
     max_requests_in_flight: int | str
+
+
+class EventParameters(TypedDict, total=False):
+    """What :class:`kinesink.EventOptions` takes: how each event is written.
+
+    A parameter left out or None comes from its ``KINESINK_`` variable, else from the default.
+    """
+
+    schema: Schema | None
+    extra: Extra | None
+    rename: Mapping[str, str] | str | None
+    static_fields: Mapping[str, Any] | str | None
+    redact: Redact | None
+    oversize: Oversize | None
+    max_event_bytes: int | str | None
+    partition_key: PartitionKey
+
+
+class Parameters(EventParameters, ConfigParameters, total=False):
+    """Everything that every adapter takes besides the stream's name and ``sink``."""

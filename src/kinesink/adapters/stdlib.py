@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-from contextlib import suppress
-from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kinesink.adapters import log_record
 from kinesink.adapters import partition_key as keys
+from kinesink.adapters.door import Door
 from kinesink.adapters.formatter import KinesisFormatter
-from kinesink.config import Config
-from kinesink.encode import MAX_EVENT_BYTES
-from kinesink.errors import ConfigurationError
-from kinesink.shell.origin import OWN, OWN_THREADS, is_own
-from kinesink.shell.sink import acquire, release
-from kinesink.statistics import Statistics
+from kinesink.adapters.nesting import DEPTHS, MAX_NESTING
+from kinesink.shell.origin import OWN, OWN_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Unpack
 
-    from kinesink.adapters.parameters import ConfigParameters
+    from kinesink.adapters.parameters import Parameters
+    from kinesink.event.parts import Lines
     from kinesink.shell.sink import Sink
+    from kinesink.statistics import Statistics
 
 __all__ = ["KinesisFormatter", "KinesisHandler"]
-
-T = TypeVar("T")
-
-MAX_NESTING: Final = 3
-"""Past so many log calls inside of one another, a record is shipped as its template."""
-
-_depths: Final[dict[int, int]] = {}
-"""How many renderings a thread is inside of, by its identity; absent for none. Exact
-without a lock, as a thread touches only its own entry, and cheaper than a thread-local."""
 
 
 class KinesisHandler(logging.Handler):
@@ -56,15 +43,10 @@ class KinesisHandler(logging.Handler):
 
     :param stream_name: the stream; None takes ``KINESINK_STREAM_NAME``.
     :param level: least level of what is shipped.
-    :param partition_key: None: the sink chooses a shard. ``"logger"``, ``"process"``,
-        ``"trace_id"``, ``"attr:user_id"`` (the value of that extra), or a callable of
-        the record that returns a text or None: equal keys share a shard.
-    :param max_event_bytes: see :class:`KinesisFormatter`; None takes 256 KiB.
-    :param sink: hand over to this one; then there are no further parameters, and
-        whoever made it closes it.
-    :param parameters: those of :class:`kinesink.Config`, all as plain text if need be.
-        What is left out comes from ``KINESINK_`` variables, as do ``partition_key`` and
-        ``max_event_bytes``.
+    :param sink: hand over to this one; then there are no parameters of
+        :class:`kinesink.Config`, and whoever made it closes it.
+    :param parameters: those of :class:`kinesink.Config` and :class:`kinesink.EventOptions`,
+        all as plain text if need be. What is left out comes from ``KINESINK_`` variables.
     :raises ConfigurationError: if a value cannot work or a parameter is unknown.
     """
 
@@ -73,40 +55,14 @@ class KinesisHandler(logging.Handler):
         stream_name: str | None = None,
         *,
         level: int | str = logging.NOTSET,
-        partition_key: keys.PartitionKey = None,
-        max_event_bytes: int | str | None = None,
         sink: Sink | None = None,
-        **parameters: Unpack[ConfigParameters],
+        **parameters: Unpack[Parameters],
     ) -> None:
-        self._arguments: Final[dict[str, Any]] = {
-            "stream_name": stream_name,
-            "partition_key": partition_key,
-            "max_event_bytes": max_event_bytes,
-            "sink": sink,
-            **parameters,
-        }
-        if sink is None:
-            named = {} if stream_name is None else {"stream_name": stream_name}
-            config = Config.from_environment(**named, **parameters)
-            self._target: object = config.stream_name
-            self._take: Callable[[], Sink] = partial(acquire, config)
-            self._let_go: Callable[[Sink], object] = release
-        else:
-            if stream_name is not None or parameters:
-                raise ConfigurationError(
-                    "sink", sink, "it has its own configuration; give no other"
-                )
-            self._target = sink
-            self._take = lambda: sink
-            self._let_go = _leave_open
-        # Each time the sink is taken it is put here once: append and pop are atomic, so two
-        # threads that log first at the same time need no lock to agree.
-        self._sinks: list[Sink] = []
-        self._latest = sink
-        self._key_of = keys.key_of(_or_variable(partition_key, "PARTITION_KEY", None))
-        formatter = KinesisFormatter(
-            max_event_bytes=_or_variable(max_event_bytes, "MAX_EVENT_BYTES", MAX_EVENT_BYTES)
-        )
+        self._door = Door(stream_name, sink, parameters)
+        # The same list: a log call looks there first.
+        self._sinks = self._door.sinks
+        self._key_of = self._door.key_of(log_record.READERS)
+        formatter = KinesisFormatter.of(self._door.encoder())
         # Asking the base class whether it has no filters costs a call.
         self._filters_itself = type(self).filter is not logging.Handler.filter
         # Last, because it makes the handler known: logging would flush half a handler at exit.
@@ -124,9 +80,7 @@ class KinesisHandler(logging.Handler):
             :meth:`emit`.
         """
         thread = get_ident()
-        if thread in OWN_THREADS or OWN.get():
-            if self._latest is not None:
-                self._latest.count_own()
+        if (thread in OWN_THREADS or OWN.get()) and self._door.is_own():
             return False
         if self.filters or self._filters_itself:
             try:
@@ -139,14 +93,14 @@ class KinesisHandler(logging.Handler):
                 return False
             if isinstance(kept, logging.LogRecord):
                 record = kept
-        if thread in _depths:
+        if thread in DEPTHS:
             self._emit_nested(record, thread)
             return True
-        _depths[thread] = 1
+        DEPTHS[thread] = 1
         try:
             self.emit(record)
         finally:
-            del _depths[thread]
+            del DEPTHS[thread]
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -156,18 +110,18 @@ class KinesisHandler(logging.Handler):
         :meth:`logging.Handler.handleError`; its event is shipped unformatted. What becomes
         of events afterwards is counted in :meth:`statistics`.
         """
-        data = None
+        data: Lines | None = None
         try:
             formatter = self.formatter
             if type(formatter) is KinesisFormatter:
                 data = formatter.encode(record)
             else:
                 data = self._verbatim(record)
-            if self._key_of is None:
+            if self._key_of is None and type(data) is bytes:
                 try:
                     sink = self._sinks[0]
                 except IndexError:
-                    sink = self._take_sink()
+                    sink = self._door.take()
                 sink.emit(data)
             else:
                 self._hand_over(record, data)
@@ -180,17 +134,17 @@ class KinesisHandler(logging.Handler):
 
     def _emit_nested(self, record: logging.LogRecord, thread: int) -> None:
         """Emit a record that was logged while this thread renders another one."""
-        depth = _depths[thread]
+        depth = DEPTHS[thread]
         if depth >= MAX_NESTING:
             self._hand_over(record, self._bare(record))
             return
-        _depths[thread] = depth + 1
+        DEPTHS[thread] = depth + 1
         try:
             self.emit(record)
         finally:
-            _depths[thread] = depth
+            DEPTHS[thread] = depth
 
-    def _bare(self, record: logging.LogRecord) -> bytes:
+    def _bare(self, record: logging.LogRecord) -> Lines:
         """Return an event for which none of the application's code needs to run."""
         if isinstance(self.formatter, KinesisFormatter):
             return self.formatter.encode_template(record)
@@ -202,17 +156,9 @@ class KinesisHandler(logging.Handler):
         data = line if isinstance(line, bytes) else str(line).encode("utf-8", "replace")
         return data if data.endswith(b"\n") else data + b"\n"
 
-    def _hand_over(self, record: logging.LogRecord, data: bytes) -> None:
-        try:
-            sink = self._sinks[0]
-        except IndexError:
-            sink = self._take_sink()
-        sink.emit(data, None if self._key_of is None else self._partition_key(record, self._key_of))
-
-    def _take_sink(self) -> Sink:
-        self._latest = sink = self._take()
-        self._sinks.append(sink)
-        return sink
+    def _hand_over(self, record: logging.LogRecord, data: Lines) -> None:
+        key = None if self._key_of is None else self._partition_key(record, self._key_of)
+        self._door.hand_over(data, key)
 
     def _partition_key(
         self, record: logging.LogRecord, key_of: Callable[[logging.LogRecord], object]
@@ -233,13 +179,11 @@ class KinesisHandler(logging.Handler):
         :param timeout: longest wait in seconds; None takes ``shutdown_timeout``.
         :return: whether nothing of it is pending any more.
         """
-        sink = self._latest
-        if sink is None:
-            return True
-        if is_own() or _owns_logging_lock():
-            sink.flush(0)
-            return False
-        return sink.flush(timeout)
+        return self._door.flush(timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:
+        """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
+        return await self._door.aflush(timeout)
 
     def close(self) -> None:
         """Flush as :meth:`flush` does and let go of the sink, which goes on sending.
@@ -247,25 +191,22 @@ class KinesisHandler(logging.Handler):
         May be called again. A record that comes later takes the sink again, because
         ``dictConfig`` closes handlers that stay attached to their loggers.
         """
-        self.flush()
-        with suppress(IndexError):
-            while True:
-                self._let_go(self._sinks.pop())
+        self._door.close()
         super().close()
 
     def statistics(self) -> Statistics:
-        """Return the account of the sink, which handlers of one configuration share.
+        """Return the account of the sink, which everything of one configuration shares.
 
         All zero before the first record; the last one counts after :meth:`close`.
         """
-        return Statistics() if self._latest is None else self._latest.statistics()
+        return self._door.statistics()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._target} ({logging.getLevelName(self.level)})>"
+        return f"<{type(self).__name__} {self._door} ({logging.getLevelName(self.level)})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {"level": self.level, "filters": self.filters, "formatter": self.formatter}
-        return _rebuild, (type(self), self._arguments), state
+        return _rebuild, (type(self), self._door.arguments), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The name stays behind, because logging finds handlers by name.
@@ -277,20 +218,5 @@ class KinesisHandler(logging.Handler):
         return copy.copy(self)
 
 
-def _or_variable(value: T | None, name: str, default: T) -> T | str:
-    """Return ``value``, or if it is None the variable, or if that is empty the default."""
-    return value if value is not None else os.environ.get(f"KINESINK_{name}") or default
-
-
-def _leave_open(_: Sink) -> None:
-    """Whoever made a sink closes it."""
-
-
 def _rebuild(kind: type[KinesisHandler], arguments: dict[str, Any]) -> KinesisHandler:
     return kind(**arguments)
-
-
-def _owns_logging_lock() -> bool:
-    """Return whether this thread is inside ``dictConfig`` or its kin; False if unknown."""
-    is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
-    return is_owned is not None and bool(is_owned())

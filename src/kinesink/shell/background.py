@@ -73,7 +73,7 @@ class Background:
         self._may_start = deque([True])
         self._reporter = Reporter(self._config.on_error)
         #: The futures of what was submitted.
-        self.submissions = Submissions(self._report)
+        self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
         self._survived = False
         self._ended = threading.Event()
@@ -290,7 +290,8 @@ class Background:
         self._intake.reset(self.start)
         submissions.fail_in_child()
 
-    def _report(self, kind: str, text: str) -> None:
+    def report(self, kind: str, text: str) -> None:
+        """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
         text = f"stream {self._config.stream_name!r}: {text}"
         self._reporter.report(kind, text, process_exit.now())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from kinesink.core import limits
@@ -51,6 +52,8 @@ class Sink:
         self._intake.wake = self._background.start
         self._closed = False
         self._own = 0
+        #: Who shares it; see :func:`acquire`.
+        self.holders: weakref.WeakSet[object] = weakref.WeakSet()
 
     # -- events ----------------------------------------------------------------
 
@@ -122,7 +125,11 @@ class Sink:
         :raises TypeError, InvalidRecordError, ClosedError: as :meth:`put`.
         """
         hash_key = self._check(data, partition_key, explicit_hash_key)
-        data = bytes(data)
+        return self._submit(bytes(data), partition_key, hash_key)
+
+    def _submit(
+        self, data: bytes, partition_key: str | None, hash_key: int | None
+    ) -> Future[RecordResult]:
         future = self._background.submissions.begin()
         if not self._intake.put(KeyedEvent(data, partition_key, hash_key, future), len(data)):
             future.resolve(failed(DropReason.QUEUE_FULL, "too much is pending already"))
@@ -135,6 +142,22 @@ class Sink:
             data, partition_key, explicit_hash_key, self.record_max_bytes, self.config.framing
         )
 
+    def emit_awaited(self, data: bytes) -> Future[RecordResult]:
+        """Take a keyless event as :meth:`emit` does, and return the future of its result.
+
+        :returns: what :meth:`submit` returns; never raises.
+        """
+        self._closed = False
+        return self._submit(data, None, None)
+
+    def refuse(self, reason: DropReason) -> None:
+        """Count an event that was dropped before it could be handed over."""
+        self._intake.refuse(reason)
+
+    def report(self, kind: str, text: str) -> None:
+        """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
+        self._background.report(kind, text)
+
     def count_own(self) -> None:
         """Count a log record that the producer's own work caused and that is not shipped."""
         self._own += 1
@@ -146,6 +169,13 @@ class Sink:
         return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
 
     # -- waiting ---------------------------------------------------------------
+
+    def hasten(self) -> None:
+        """Let nothing linger that was accepted before now; wait for nothing."""
+        if not self._background.idle:
+            flush = Flush(_never)
+            flush.given_up = True
+            self._background.request_flush(flush)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything accepted before now without lingering, and wait for it.
@@ -227,34 +257,39 @@ class Sink:
 
 
 class _Registry:
-    """The sinks of this process by configuration, with the number of their holders.
+    """The sinks of this process by configuration, and who holds them.
+
+    It keeps neither alive: a holder that is collected without giving its sink back holds
+    it no more, and the sink that nobody refers to any more ends by itself.
 
     A re-entrant lock: a signal handler may log in the middle of a handler's own use.
     """
 
     def __init__(self) -> None:
-        self._held: dict[Config, tuple[Sink, int]] = {}
+        self._sinks: weakref.WeakValueDictionary[Config, Sink] = weakref.WeakValueDictionary()
         self.renew_lock()
 
     def renew_lock(self) -> None:
         """Take a new lock; in a forked child the old one may be held by nobody that lives."""
         self._lock = threading.RLock()
 
-    def acquire(self, config: Config) -> Sink:
+    def acquire(self, config: Config, holder: object) -> Sink:
         with self._lock:
-            sink, holders = self._held.get(config) or (Sink(config), 0)
-            self._held[config] = (sink, holders + 1)
+            sink = self._sinks.get(config) or Sink(config)
+            sink.holders.add(holder)
+            # After the holder is there: what interrupts this may let go of the sink.
+            self._sinks[config] = sink
             return sink
 
-    def release(self, sink: Sink) -> None:
+    def release(self, sink: Sink, holder: object) -> None:
         with self._lock:
-            held, holders = self._held.get(sink.config, (None, 0))
-            if held is not sink:
+            if holder not in sink.holders:
                 return
-            if holders > 1:
-                self._held[sink.config] = (sink, holders - 1)
+            sink.holders.discard(holder)
+            if sink.holders:
                 return
-            del self._held[sink.config]
+            if self._sinks.get(sink.config) is sink:
+                del self._sinks[sink.config]
         sink.retire()
 
 
@@ -262,18 +297,21 @@ _registry = _Registry()
 in_each_child(_registry.renew_lock)
 
 
-def acquire(config: Config) -> Sink:
-    """Return this process's sink for ``config``; :func:`release` must follow.
+def acquire(config: Config, holder: object) -> Sink:
+    """Return this process's sink for ``config``, for ``holder`` to use.
 
-    Does no I/O and starts nothing. Thread-safe.
+    :func:`release` gives it back, once however often the same holder has taken it. Does no
+    I/O and starts nothing. Thread-safe.
+
+    :param holder: whoever uses it; compared by identity, and not kept alive.
     """
-    return _registry.acquire(config)
+    return _registry.acquire(config, holder)
 
 
-def release(sink: Sink) -> None:
-    """Give back what :func:`acquire` returned; the last one lets the thread end."""
-    _registry.release(sink)
+def release(sink: Sink, holder: object) -> None:
+    """Give back what :func:`acquire` returned; the last holder lets the thread end."""
+    _registry.release(sink, holder)
 
 
 def _never() -> None:
-    """Stand in for the wake-up until there is a background."""
+    """Do nothing: the place of a wake-up, or of a word that nobody waits for."""

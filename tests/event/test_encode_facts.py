@@ -9,9 +9,10 @@ import types
 
 import pytest
 
-from kinesink.current_span import SPANS, current_span
-from kinesink.encode import Encoder
-from kinesink.process_facts import ProcessFacts
+from kinesink.event.current_span import SPANS, current_span
+from kinesink.event.encoder import Encoder
+from kinesink.event.process_facts import ProcessFacts
+from tests.event.lines import line_of
 
 HOST = platform.node()
 
@@ -50,7 +51,7 @@ class TestProcessFacts:
         monkeypatch.setenv("OTEL_SERVICE_NAME", "before")
         encoder = Encoder()
         monkeypatch.setenv("OTEL_SERVICE_NAME", "after")
-        line = encoder.encode(1.0, ("INFO", 20, "l", None, None, None, None, None), "x")
+        line = line_of(encoder, 1.0, ("INFO", 20, "l", None, None, None, None, None), "x")
         assert json.loads(line)["service"] == "before"
 
 

@@ -9,21 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.encode import MAX_EVENT_BYTES, Details, Encoder, TraceIds
-from kinesink.plain_values import ExceptionFields
-from kinesink.process_facts import ProcessFacts
-from kinesink.shorten import MIN_EVENT_BYTES, shorten
+from kinesink.event.encoder import Encoder
+from kinesink.event.options import MAX_EVENT_BYTES, MIN_EVENT_BYTES, EventOptions
+from kinesink.event.oversize import shorten
+from kinesink.event.parts import Details, TraceIds
+from kinesink.event.plain_values import ExceptionFields
+from kinesink.event.process_facts import ProcessFacts
+from tests.event.lines import UNLIMITED, limited, line_of
 
 if TYPE_CHECKING:
-    from kinesink.encode import CallSite
+    from kinesink.event.parts import CallSite
 
 SITE: CallSite = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 
 
 def shortened(message: str, limit: int = 4096, **details: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return the event that became of one that is too large."""
-    whole = Encoder(1 << 40, ProcessFacts()).encode(1.0, SITE, message, Details(**details))
-    line = Encoder(limit, ProcessFacts()).encode(1.0, SITE, message, Details(**details))
+    whole = line_of(limited(UNLIMITED), 1.0, SITE, message, Details(**details))
+    line = line_of(limited(limit), 1.0, SITE, message, Details(**details))
     assert len(whole) > limit
     assert len(line) <= limit
     assert line.endswith(b"}\n")
@@ -38,18 +41,18 @@ class TestOversize:
 
     def test_an_event_that_just_fits_is_left_alone(self) -> None:
         """The bound counts the whole line, newline included."""
-        line = Encoder(1 << 40, ProcessFacts()).encode(1.0, SITE, "x" * 5000)
-        assert Encoder(len(line), ProcessFacts()).encode(1.0, SITE, "x" * 5000) == line
+        line = line_of(limited(UNLIMITED), 1.0, SITE, "x" * 5000)
+        assert line_of(limited(len(line)), 1.0, SITE, "x" * 5000) == line
         assert shortened("x" * 5000, len(line) - 1)["message"].endswith("x…")
 
     def test_the_default_is_256_kib(self) -> None:
         """A quarter of what a Kinesis record holds by default."""
-        assert len(Encoder().encode(1.0, SITE, "x" * 300_000)) <= MAX_EVENT_BYTES == 256 * 1024
+        assert len(line_of(Encoder(), 1.0, SITE, "x" * 300_000)) <= MAX_EVENT_BYTES == 256 * 1024
 
     def test_a_long_message_keeps_its_beginning(self) -> None:
         """As much stays as there is room for."""
         event = shortened("x" * 10_000)
-        assert 3800 < len(event["message"]) < 4000
+        assert 3500 < len(event["message"]) < 4000
         assert event["message"] == "x" * (len(event["message"]) - 1) + "…"
 
     def test_characters_are_cut_never_bytes(self) -> None:
@@ -105,7 +108,7 @@ class TestOversize:
             stack_info=long,
             attributes={long: long, "list": [long] * 50, "numbers": list(range(5000))},
         )
-        line = Encoder(MIN_EVENT_BYTES, facts).encode(1.0, site, long, details)
+        line = line_of(limited(MIN_EVENT_BYTES, facts), 1.0, site, long, details)
         assert len(line) <= MIN_EVENT_BYTES
         event = json.loads(line)
         assert event["timestamp"] == "1970-01-01T00:00:01.000000Z"
@@ -123,8 +126,8 @@ class TestOversize:
     ) -> None:
         """Whatever is too large comes out valid, within the bound and said to be cut."""
         details = Details(attributes=attributes, stack_info=message * times)
-        whole = Encoder(1 << 40, ProcessFacts()).encode(1.0, SITE, message * times, details)
-        line = Encoder(limit, ProcessFacts()).encode(1.0, SITE, message * times, details)
+        whole = line_of(limited(UNLIMITED), 1.0, SITE, message * times, details)
+        line = line_of(limited(limit), 1.0, SITE, message * times, details)
         event = json.loads(line)
         assert len(line) <= limit
         assert ("truncated" in event) == (len(whole) > limit)
@@ -133,5 +136,8 @@ class TestOversize:
     @pytest.mark.parametrize("spare", range(12))
     def test_close_to_the_bound(self, spare: int) -> None:
         """The marks that say that something is cut take room as well."""
-        line = Encoder(1 << 40, ProcessFacts()).encode(1.0, SITE, "x" * 3000)
-        assert len(shorten(line, len(line) - spare)) <= len(line) - spare or spare == 0
+        line = line_of(limited(UNLIMITED), 1.0, SITE, "x" * 3000)
+        assert (
+            len(shorten(line, EventOptions(max_event_bytes=len(line) - spare))) <= len(line) - spare
+            or spare == 0
+        )

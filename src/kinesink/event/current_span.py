@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from kinesink.encode import TraceIds
+from kinesink.event.parts import TraceIds
 
 SPANS: Final = "opentelemetry.trace"
 """The module that knows the current span, once somebody has imported it."""

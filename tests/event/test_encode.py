@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.encode import MAX_CALL_SITES, Details, Encoder, TraceIds, severity_number
-from kinesink.plain_values import ExceptionFields
-from kinesink.process_facts import ProcessFacts
+from kinesink.event.encoder import MAX_CALL_SITES, Encoder, severity_number
+from kinesink.event.options import EventOptions
+from kinesink.event.parts import Details, TraceIds
+from kinesink.event.plain_values import ExceptionFields
+from kinesink.event.process_facts import ProcessFacts
+from tests.event.lines import line_of
 
 if TYPE_CHECKING:
-    from kinesink.encode import CallSite
+    from kinesink.event.parts import CallSite
 
 MOMENT = 1767323045.678901
 SITE: CallSite = (
@@ -30,7 +33,7 @@ FACTS = ProcessFacts(service="shop", env="prod", version="1.2.3", host="ip-10-0-
 
 def encoder(**parameters: Any) -> Encoder:  # noqa: ANN401 - as Encoder takes them
     """Return an encoder of a known process."""
-    return Encoder(facts=FACTS, **parameters)
+    return Encoder(EventOptions(**parameters), FACTS)
 
 
 class TestGoldenLines:
@@ -38,7 +41,7 @@ class TestGoldenLines:
 
     def test_a_plain_event(self) -> None:
         """Fields come in a fixed order, without spaces, and one newline ends the line."""
-        assert encoder().encode(MOMENT, SITE, "order 7 accepted") == (
+        assert line_of(encoder(), MOMENT, SITE, "order 7 accepted") == (
             b'{"timestamp":"2026-01-02T03:04:05.678901Z","level":"INFO","severity_number":9,'
             b'"logger":"app.orders","message":"order 7 accepted","service":"shop","env":"prod",'
             b'"version":"1.2.3","host":"ip-10-0-0-1","pid":7,"thread":"MainThread",'
@@ -54,7 +57,7 @@ class TestGoldenLines:
             stack_info="Stack …",
             attributes={"amount": 12.5, "tags": ["a", None]},
         )
-        assert encoder().encode(MOMENT, SITE, "no", details).decode() == (
+        assert line_of(encoder(), MOMENT, SITE, "no", details).decode() == (
             '{"timestamp":"2026-01-02T03:04:05.678901Z","level":"INFO","severity_number":9,'
             '"logger":"app.orders","message":"no","service":"shop","env":"prod",'
             '"version":"1.2.3","host":"ip-10-0-0-1","pid":7,"thread":"MainThread",'
@@ -69,7 +72,7 @@ class TestGoldenLines:
     def test_what_is_not_known_is_left_out(self) -> None:
         """No field is null or empty."""
         site: CallSite = ("INFO", 20, "root", None, None, None, None, None)
-        line = Encoder(facts=ProcessFacts()).encode(MOMENT, site, "", Details())
+        line = line_of(Encoder(facts=ProcessFacts()), MOMENT, site, "", Details())
         assert line == (
             b'{"timestamp":"2026-01-02T03:04:05.678901Z","level":"INFO","severity_number":9,'
             b'"logger":"root","message":""}\n'
@@ -78,12 +81,12 @@ class TestGoldenLines:
     def test_part_of_an_exception_is_enough(self) -> None:
         """A stack trace alone still is an exception."""
         details = Details(exception=ExceptionFields(None, None, "Traceback"))
-        line = encoder().encode(MOMENT, SITE, "no", details)
+        line = line_of(encoder(), MOMENT, SITE, "no", details)
         assert json.loads(line)["exception"] == {"stacktrace": "Traceback"}
 
     def test_text_is_utf8_without_ascii_escapes(self) -> None:
         """Only what JSON demands is escaped."""
-        line = encoder().encode(MOMENT, SITE, 'größe "x" \\ \n \x01 😀')
+        line = line_of(encoder(), MOMENT, SITE, 'größe "x" \\ \n \x01 😀')
         assert 'größe \\"x\\" \\\\ \\n \\u0001 😀'.encode() in line
 
     def test_a_call_site_is_told_apart_by_each_of_its_parts(self) -> None:
@@ -93,7 +96,7 @@ class TestGoldenLines:
         for index, change in enumerate(changes):
             site: Any = tuple(change if at == index else part for at, part in enumerate(SITE))
             one.encode(MOMENT, SITE, "before")
-            assert one.encode(MOMENT, site, "x") == encoder().encode(MOMENT, site, "x")
+            assert one.encode(MOMENT, site, "x") == line_of(encoder(), MOMENT, site, "x")
 
 
 class TestTimestamp:
@@ -113,21 +116,21 @@ class TestTimestamp:
     )
     def test_rounds_to_the_nearest_microsecond(self, created: float, expected: str) -> None:
         """Six digits always, also near the ends of a second."""
-        assert json.loads(encoder().encode(created, SITE, "x"))["timestamp"] == expected
+        assert json.loads(line_of(encoder(), created, SITE, "x"))["timestamp"] == expected
 
     def test_moments_in_any_order(self) -> None:
         """The second that is kept ready serves that second only."""
         one = encoder()
         moments = [MOMENT, MOMENT + 1, MOMENT, MOMENT - 86400, MOMENT + 0.3, MOMENT - 0.67]
         for moment in moments:
-            assert one.encode(moment, SITE, "x") == encoder().encode(moment, SITE, "x")
+            assert one.encode(moment, SITE, "x") == line_of(encoder(), moment, SITE, "x")
 
     @given(st.integers(0, 4_102_444_800_000_000))
     @settings(max_examples=200)
     def test_agrees_with_datetime(self, microseconds: int) -> None:
         """Any moment of this century is written as datetime would."""
         seconds, rest = divmod(microseconds, 1_000_000)
-        line = encoder().encode(seconds + rest / 1e6, SITE, "x")
+        line = line_of(encoder(), seconds + rest / 1e6, SITE, "x")
         written = datetime.fromisoformat(json.loads(line)["timestamp"].replace("Z", "+00:00"))
         exact = datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest)
         assert abs((written - exact).total_seconds()) <= 1e-6
@@ -135,7 +138,7 @@ class TestTimestamp:
     @pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, -1e15, "soon", None])
     def test_without_meaning_it_is_now(self, created: Any) -> None:  # noqa: ANN401
         """A broken clock never costs the event."""
-        year = json.loads(encoder().encode(created, SITE, "x"))["timestamp"][:4]
+        year = json.loads(line_of(encoder(), created, SITE, "x"))["timestamp"][:4]
         assert int(year) >= 2024
 
 
@@ -166,7 +169,7 @@ class TestParts:
             attributes={"k\ud800": "v\ud800"},
         )
         site: CallSite = ("INFO", 20, "l\ud800", "/p\ud800", 12, "f\ud800", "t\ud800", 7)
-        event = json.loads(encoder().encode(MOMENT, site, "m\ud800", details))
+        event = json.loads(line_of(encoder(), MOMENT, site, "m\ud800", details))
         assert event["message"] == "m?"
         assert (event["logger"], event["file"], event["function"]) == ("l?", "p?", "f?")
         assert (event["thread"], event["task"], event["stack_info"]) == ("t?", "t?", "i?")
@@ -177,7 +180,7 @@ class TestParts:
         """A record made by hand can hold anything anywhere."""
         site: Any = (None, "high", 17, b"/p", "12", ["f"], 3.5, "pid")
         message: Any = {"not": "text"}
-        event = json.loads(encoder().encode(MOMENT, site, message))
+        event = json.loads(line_of(encoder(), MOMENT, site, message))
         assert event["message"] == "{'not': 'text'}"
         assert event["severity_number"] == 0
         assert "line" not in event
@@ -192,7 +195,7 @@ class TestParts:
 
     def test_a_long_message_is_not_cut_for_being_unclean(self) -> None:
         """Cleaning replaces characters and takes none away."""
-        event = json.loads(encoder().encode(MOMENT, SITE, "\ud800" + "x" * 5000))
+        event = json.loads(line_of(encoder(), MOMENT, SITE, "\ud800" + "x" * 5000))
         assert event["message"] == "?" + "x" * 5000
 
     def test_the_number_of_call_sites_kept_ready_is_bounded(self) -> None:
@@ -205,7 +208,7 @@ class TestParts:
     def test_values_that_orjson_refuses_are_made_plain(self) -> None:
         """T21, T22: one value without a JSON form costs neither the event nor its neighbours."""
         details = Details(attributes={"bad": {1, 2} - {2}, "good": 1, 3: "key"})
-        event = json.loads(encoder().encode(MOMENT, SITE, "x", details))
+        event = json.loads(line_of(encoder(), MOMENT, SITE, "x", details))
         assert event["attributes"] == {"bad": [1], "good": 1, "3": "key"}
 
     @given(
@@ -216,7 +219,7 @@ class TestParts:
     @settings(max_examples=200)
     def test_any_parts_give_one_line_of_json(self, site: Any, message: Any, created: Any) -> None:  # noqa: ANN401
         """Whatever the parts are, the line parses and is a single line."""
-        line = encoder().encode(created, site, message)
+        line = line_of(encoder(), created, site, message)
         assert line.endswith(b"}\n")
         assert line.count(b"\n") == 1
         assert isinstance(json.loads(line)["message"], str)
@@ -237,7 +240,7 @@ class TestEncoderIsShared:
     def test_needs_no_module_that_is_slow_to_import(self) -> None:
         """Importing the encoder does not bring in event loops or AWS."""
         code = (
-            "import sys, kinesink.encode\n"
+            "import sys, kinesink.event.encoder\n"
             "print(sorted({'asyncio', 'anyio', 'botocore', 'httpx', 'trio'} & set(sys.modules)))"
         )
         done = subprocess.run(  # noqa: S603 - our own interpreter

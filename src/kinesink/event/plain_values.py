@@ -67,6 +67,11 @@ def plain_object(values: Mapping[Any, object]) -> dict[str, Plain]:
     }
 
 
+def plain_value(value: object) -> Plain:
+    """Return a copy of one value that serialises to JSON, as :func:`plain_object` does."""
+    return _Copy().of(value, 1)
+
+
 def text(value: object, max_characters: int | None = MAX_CHARACTERS) -> str:
     """Return ``str(value)`` without lone surrogates and cut, or a name of its type."""
     try:

@@ -20,14 +20,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.encode import Details, Encoder
-from kinesink.plain_values import TOO_MANY, exception_fields, plain_object, text, type_name
-from kinesink.process_facts import ProcessFacts
+from kinesink.event.encoder import Encoder
+from kinesink.event.parts import Details
+from kinesink.event.plain_values import TOO_MANY, exception_fields, plain_object, text, type_name
+from kinesink.event.process_facts import ProcessFacts
+from tests.event.lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kinesink.encode import CallSite
+    from kinesink.event.parts import CallSite
 
 SITE: CallSite = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 POINT = namedtuple("POINT", "x y")  # noqa: PYI024 - the untyped kind, too
@@ -133,7 +135,7 @@ def attributes(**values: object) -> Any:  # noqa: ANN401
     """Return the attributes of an event that was given ``values``."""
     # The set sends everything down the slow path.
     details = Details(attributes={**values, "a_set": set()})
-    event = json.loads(Encoder(facts=ProcessFacts()).encode(1.0, SITE, "x", details))
+    event = json.loads(line_of(Encoder(facts=ProcessFacts()), 1.0, SITE, "x", details))
     assert event["attributes"].pop("a_set") == []
     return event["attributes"]
 
@@ -181,7 +183,7 @@ class TestValues:
         if isinstance(value, Order):
             value.tags = []  # type: ignore[assignment]
         details = Details(attributes={"value": value})
-        event = json.loads(Encoder(facts=ProcessFacts()).encode(1.0, SITE, "x", details))
+        event = json.loads(line_of(Encoder(facts=ProcessFacts()), 1.0, SITE, "x", details))
         assert event["attributes"] == attributes(value=value)
 
     def test_a_kind_of_text_is_text(self) -> None:
@@ -348,7 +350,9 @@ class TestAnyValue:
     @settings(max_examples=100)
     def test_never_costs_the_event(self, values: dict[Any, Any]) -> None:
         """T22: any attributes give one line of valid JSON with the message intact."""
-        line = Encoder(facts=ProcessFacts()).encode(1.0, SITE, "intact", Details(attributes=values))
+        line = line_of(
+            Encoder(facts=ProcessFacts()), 1.0, SITE, "intact", Details(attributes=values)
+        )
         assert line.count(b"\n") == 1
         event = json.loads(line, parse_constant=pytest.fail)
         assert event["message"] == "intact"

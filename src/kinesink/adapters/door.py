@@ -1,0 +1,176 @@
+"""One adapter's way into the stream: its sink, how it writes events, and what to wait for.
+
+Law: whatever library an event comes through, it goes by the same door. A door takes the
+process's sink for its configuration with the first event, shares it with every other door
+of that configuration, and gives it back when it is closed; an event that comes later takes
+it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from kinesink.adapters import partition_key as keys
+from kinesink.config import Config
+from kinesink.core.records import DropReason
+from kinesink.errors import ConfigurationError
+from kinesink.event.options import EventOptions
+from kinesink.event.shaped import ShapedEncoder, new_encoder
+from kinesink.shell.origin import is_own
+from kinesink.shell.sink import acquire, release
+from kinesink.statistics import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kinesink.adapters.partition_key import Readers
+    from kinesink.event.encoder import Encoder
+    from kinesink.event.parts import Lines
+    from kinesink.event.process_facts import ProcessFacts
+    from kinesink.shell.sink import Sink
+
+R = TypeVar("R")
+
+
+class Door:
+    """The parts of an adapter that are the same for every library.
+
+    Making one does no I/O and starts nothing. Everything but :meth:`flush`, :meth:`aflush`
+    and :meth:`close` is safe from any thread, signal handler and finalizer, and across
+    forks.
+
+    :param stream_name: the stream; None takes ``KINESINK_STREAM_NAME``.
+    :param sink: hand over to this one, which whoever made it closes; then there are no
+        parameters of :class:`~kinesink.Config`.
+    :param parameters: those of :class:`~kinesink.Config` and of
+        :class:`~kinesink.event.options.EventOptions`.
+    :raises ConfigurationError: if a value cannot work or a parameter is unknown.
+    """
+
+    def __init__(
+        self, stream_name: str | None, sink: Sink | None, parameters: Mapping[str, Any]
+    ) -> None:
+        #: What makes another one like this.
+        self.arguments: Final[dict[str, Any]] = {
+            "stream_name": stream_name,
+            "sink": sink,
+            **parameters,
+        }
+        of_events = EventOptions.names()
+        about_events = {name: parameters[name] for name in of_events if name in parameters}
+        about_sink = {name: value for name, value in parameters.items() if name not in about_events}
+        self._given: Final = sink
+        self.config: Final = _config(stream_name, sink, about_sink)
+        self.options: Final = EventOptions.from_environment(**about_events)
+        #: The sink while it is taken. Each time it is taken it is put here once more: append
+        #: and clear are atomic, so threads that log first at the same time need no lock.
+        self.sinks: Final[list[Sink]] = []
+        #: The sink that was taken last, or was given; None before the first event.
+        self.latest = sink
+
+    # -- events ----------------------------------------------------------------
+
+    def encoder(
+        self, facts: ProcessFacts | None = None, resource: Mapping[str, Any] | None = None
+    ) -> Encoder | ShapedEncoder:
+        """Return what writes events for this door; parameters as of :class:`Encoder`."""
+        encoder = new_encoder(self.options, facts, resource)
+        if isinstance(encoder, ShapedEncoder):
+            encoder.on_trouble = self.trouble
+        return encoder
+
+    def key_of(self, readers: Readers[R]) -> Callable[[R], object] | None:
+        """Return what reads the partition key of a record; None for keyless events."""
+        return keys.key_of(self.options.partition_key, readers)
+
+    def take(self) -> Sink:
+        """Return the sink, taking it if this door does not have it."""
+        try:
+            return self.sinks[0]
+        except IndexError:
+            pass
+        sink = acquire(self.config, self) if self._given is None else self._given
+        self.latest = sink
+        self.sinks.append(sink)
+        return sink
+
+    def hand_over(self, lines: Lines, partition_key: str | None = None) -> None:
+        """Hand an event over: its line, or its several ones; none counts as dropped."""
+        sink = self.take()
+        if isinstance(lines, bytes):
+            sink.emit(lines, partition_key)
+        elif lines:
+            for line in lines:
+                sink.emit(line, partition_key)
+        else:
+            sink.refuse(DropReason.TOO_LARGE)
+
+    def is_own(self) -> bool:
+        """Tell whether the producer's own work logs this, and count it if so."""
+        if not is_own():
+            return False
+        if self.latest is not None:
+            self.latest.count_own()
+        return True
+
+    def trouble(self, what: str, error: BaseException) -> None:
+        """Tell of an error in the application's code, at most once a minute and kind."""
+        self.take().report(what, f"{what} raised {error!r}; the event was shipped without it")
+
+    # -- waiting ---------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until what was handed over before is delivered or given up, and counted.
+
+        Blocks the thread, an event loop included. Where waiting could never end it
+        returns False at once: on behalf of a producer, and while this thread is inside
+        ``dictConfig`` or ``fileConfig``, whose lock a sending thread may need.
+
+        :param timeout: longest wait in seconds; None takes ``shutdown_timeout``.
+        :return: whether nothing of it is pending any more.
+        """
+        sink = self.latest
+        if sink is None:
+            return True
+        if is_own() or _owns_logging_lock():
+            sink.flush(0)
+            return False
+        return sink.flush(timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:
+        """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
+        return True if self.latest is None else await self.latest.aflush(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush, and let go of the sink, which goes on sending. May be called again."""
+        flushed = self.flush(timeout)
+        self.sinks.clear()
+        if self.latest is not None and self._given is None:
+            release(self.latest, self)
+        return flushed
+
+    def statistics(self) -> Statistics:
+        """Return the account of the sink, which doors of one configuration share.
+
+        All zero before the first event; the last one counts after :meth:`close`.
+        """
+        return Statistics() if self.latest is None else self.latest.statistics()
+
+    def __repr__(self) -> str:
+        return self.config.stream_name if self._given is None else repr(self._given)
+
+
+def _config(stream_name: str | None, sink: Sink | None, parameters: dict[str, Any]) -> Config:
+    if sink is None:
+        named = {} if stream_name is None else {"stream_name": stream_name}
+        return Config.from_environment(**named, **parameters)
+    if stream_name is not None or parameters:
+        raise ConfigurationError("sink", sink, "it has its own configuration; give no other")
+    return sink.config
+
+
+def _owns_logging_lock() -> bool:
+    """Return whether this thread is inside ``dictConfig`` or its kin; False if unknown."""
+    is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
+    return is_owned is not None and bool(is_owned())
