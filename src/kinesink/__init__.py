@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from kinesink._version import __version__
 
 if TYPE_CHECKING:
+    # As themselves, for they are public though `*` leaves them out: they need an extra.
+    from kinesink.adapters.opentelemetry import (
+        KinesisLogRecordExporter as KinesisLogRecordExporter,
+    )
+    from kinesink.adapters.opentelemetry import (
+        KinesisLogRecordProcessor as KinesisLogRecordProcessor,
+    )
     from kinesink.adapters.stdlib import KinesisFormatter, KinesisHandler
+    from kinesink.adapters.structlog import KinesisLogger as KinesisLogger
+    from kinesink.adapters.structlog import KinesisLoggerFactory as KinesisLoggerFactory
+    from kinesink.adapters.structlog import KinesisProcessor as KinesisProcessor
     from kinesink.config import Config
     from kinesink.core.records import Attempt, DropReason, RecordResult
     from kinesink.decode import DeaggregatedRecord, deaggregate
@@ -50,6 +60,16 @@ _HOMES = {
     "deaggregate": "kinesink.decode",
 }
 
+#: Names that need an extra: where each is at home, and the extra. Not in ``__all__``, so that
+#: ``from kinesink import *`` works without.
+_EXTRAS = {
+    "KinesisLogRecordExporter": ("kinesink.adapters.opentelemetry", "otel"),
+    "KinesisLogRecordProcessor": ("kinesink.adapters.opentelemetry", "otel"),
+    "KinesisLogger": ("kinesink.adapters.structlog", "structlog"),
+    "KinesisLoggerFactory": ("kinesink.adapters.structlog", "structlog"),
+    "KinesisProcessor": ("kinesink.adapters.structlog", "structlog"),
+}
+
 __all__ = [
     "Attempt",
     "ClosedError",
@@ -74,7 +94,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its home."""
+    """Import a public name from its home.
+
+    :raises ImportError: if it needs an extra that is not installed; names it.
+    """
+    if name in _EXTRAS:
+        value = globals()[name] = _from_extra(name, *_EXTRAS[name])
+        return value
     if name not in _HOMES:
         msg = f"module 'kinesink' has no attribute {name!r}"
         raise AttributeError(msg)
@@ -82,6 +108,19 @@ def __getattr__(name: str) -> object:
     return value
 
 
+def _from_extra(name: str, home: str, extra: str) -> object:
+    try:
+        return getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("kinesink"):
+            raise
+        msg = (
+            f"kinesink.{name} needs {error.name!r}, which is not installed: "
+            f"pip install 'kinesink[{extra}]'"
+        )
+        raise ImportError(msg, name=error.name) from error
+
+
 def __dir__() -> list[str]:
     """Return the public names, whether they were used yet or not."""
-    return sorted(__all__)
+    return sorted([*__all__, *_EXTRAS])

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.adapters.event_dict import Parts, exception_of, translate
+from kinesink.adapters.event_dict import exception_of, translate
 from kinesink.adapters.partition_key import Readers
 from kinesink.event.current_span import current_span
 from kinesink.event.parts import Details, TraceIds
 from kinesink.event.plain_values import ExceptionFields, text
 
 if TYPE_CHECKING:
+    from kinesink.adapters.event_dict import Parts
     from kinesink.event.parts import CallSite
 
 Attributes = dict[Any, Any]
@@ -109,12 +110,8 @@ def event_dict_of(record: logging.LogRecord) -> Parts | None:
     if theirs is not None:
         extras["stack"] = theirs
     task = fields.get("taskName") if HAS_TASKS else None
-    return Parts(
-        created,
-        site,
-        message,
-        own._replace(task=task, attributes={**extras, **(own.attributes or {})}),
-    )
+    attributes = {**extras, **(own.attributes or {})}
+    return created, site, message, own._replace(task=task, attributes=attributes)
 
 
 def _extras(fields: dict[Any, Any]) -> Attributes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from kinesink.adapters.parameters import Parameters
+    from kinesink.config import Config
     from kinesink.event.parts import Lines
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
@@ -193,6 +194,10 @@ class KinesisHandler(logging.Handler):
         """
         self._door.close()
         super().close()
+
+    def ships_to(self, config: Config) -> bool:
+        """Tell whether its records go to the sink of a configuration."""
+        return self._door.config == config
 
     def statistics(self) -> Statistics:
         """Return the account of the sink, which everything of one configuration shares.

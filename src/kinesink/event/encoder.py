@@ -183,6 +183,11 @@ class Encoder:
                 if self._has_plain_extras
                 else self._placed(attributes)
             )
+        if (
+            task is None and trace is None and exception is None and stack_info is None
+            and event_name is None and scope is None and not dropped
+        ):  # fmt: skip
+            return f"{process}{place}{extras}{self._tail}"
         parts = [process, self._text("task", task), place, self._text("event_name", event_name)]
         if trace is not None:
             parts.append(self._text("trace_id", trace.trace_id))

@@ -1,0 +1,364 @@
+"""The adapter for structlog: a processor in its chain, and a logger at its end.
+
+Law: whatever happens here, the chain goes on: the event dict is read and returned as it
+came, and no error of ours reaches the log call.
+"""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from structlog import DropEvent
+
+from kinesink.adapters import partition_key as keys
+from kinesink.adapters.door import Door
+from kinesink.adapters.double_shipping import warn_of_handlers
+from kinesink.adapters.event_dict import translate
+from kinesink.adapters.nesting import DEPTHS, MAX_NESTING
+from kinesink.adapters.partition_key import Readers
+from kinesink.adapters.this_process import THIS_PROCESS
+from kinesink.event.current_span import current_span
+from kinesink.shell.origin import OWN, OWN_THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Self, Unpack
+
+    from kinesink.adapters.parameters import Parameters
+    from kinesink.event.parts import Lines
+    from kinesink.shell.sink import Sink
+    from kinesink.statistics import Statistics
+
+__all__ = ["KinesisLogger", "KinesisLoggerFactory", "KinesisProcessor"]
+
+T = TypeVar("T")
+
+
+class _Event:
+    """What a partition key is read from: one event on its way."""
+
+    __slots__ = ("logger_name", "method_name", "value")
+
+    def __init__(self, value: Any, method_name: str, logger_name: str | None) -> None:  # noqa: ANN401 - an event dict or what a renderer made of it
+        self.value = value
+        self.method_name = method_name
+        self.logger_name = logger_name
+
+    def get(self, name: str) -> object:
+        """Return what the event dict holds under a name; what is rendered holds nothing."""
+        return self.value.get(name) if hasattr(self.value, "get") else None
+
+
+#: Fields of the default schema by their names in an event dict.
+_FIELDS: Final = {
+    "message": "event",
+    "file": "filename",
+    "line": "lineno",
+    "function": "func_name",
+    "thread": "thread_name",
+    "pid": "process",
+}
+
+
+def _field(event: _Event, name: str) -> object:
+    if name == "level":
+        return event.method_name
+    return event.get(_FIELDS.get(name, name))
+
+
+def _trace_id(_: _Event) -> str | None:
+    span = current_span()
+    return span and span.trace_id
+
+
+_READERS: Final[Readers[_Event]] = Readers(
+    logger=lambda event: event.get("logger") or event.logger_name,
+    pid=lambda _: THIS_PROCESS.id,
+    trace_id=_trace_id,
+    attribute=lambda event, name: event.get(name),
+    field=_field,
+)
+
+
+class _Shipper:
+    """What processor and logger have in common: an event goes through the door."""
+
+    def __init__(self, door: Door) -> None:
+        self.door: Final = door
+        # The same list: each event looks there first.
+        self._sinks: Final = door.sinks
+        self._encode: Final = door.encoder().encode
+        of_event = door.key_of(_READERS)
+        given = door.options.partition_key
+        # A callable of the application's gets what structlog has, not our wrapping.
+        self._key_of: Final[Callable[[_Event], object] | None] = (
+            (lambda event: given(event.value)) if callable(given) else of_event
+        )
+
+    def ship(self, value: Any, method_name: str, logger: object) -> None:  # noqa: ANN401 - as structlog has it
+        """Ship an event dict, or what a renderer has made of one; raise nothing.
+
+        :param logger: what the chain ends in; its name counts where the dict has none.
+        """
+        thread = get_ident()
+        if (thread in OWN_THREADS or OWN.get()) and self.door.is_own():
+            return
+        depth = DEPTHS.get(thread, 0)
+        DEPTHS[thread] = depth + 1
+        name: str | None = None
+        lines: Lines | None = None
+        try:
+            name = getattr(logger, "name", None)
+            if type(value) is dict and depth < MAX_NESTING:
+                lines = self._encode(*translate(value, method_name, name, THIS_PROCESS.id))
+            else:
+                lines = self._other(value, method_name, name, depth)
+            if self._key_of is None and type(lines) is bytes:
+                try:
+                    sink = self._sinks[0]
+                except IndexError:
+                    sink = self.door.take()
+                sink.emit(lines)
+            else:
+                self.door.hand_over(lines, self._key(value, method_name, name))
+        except Exception as error:  # noqa: BLE001 - a log call raises nothing
+            self.door.trouble("structlog", error)
+            if lines is None:
+                self.door.hand_over(self._bare(value, method_name, name))
+        finally:
+            if depth:
+                DEPTHS[thread] = depth
+            else:
+                del DEPTHS[thread]
+
+    def _other(self, value: Any, method_name: str, name: str | None, depth: int) -> Lines:  # noqa: ANN401 - as structlog has it
+        """Return the lines of what is no plain event dict, or is logged inside of a rendering."""
+        if isinstance(value, (str, bytes, bytearray)):
+            return _verbatim(value)
+        if depth >= MAX_NESTING:
+            return self._bare(value, method_name, name)
+        return self._encode(*translate(value, method_name, name, THIS_PROCESS.id))
+
+    def _bare(self, value: Any, method_name: str, logger_name: str | None) -> Lines:  # noqa: ANN401 - as structlog has it
+        """Return an event for which none of the application's code needs to run."""
+        message = value.get("event") if type(value) is dict else None
+        if type(message) is not str:
+            message = f"<{type(message).__name__}>"
+        bare = translate({"event": message}, method_name, logger_name, THIS_PROCESS.id)
+        return self._encode(*bare)
+
+    def _key(self, value: Any, method_name: str, logger_name: str | None) -> str | None:  # noqa: ANN401 - as structlog has it
+        if self._key_of is None:
+            return None
+        try:
+            return keys.usable(self._key_of(_Event(value, method_name, logger_name)))
+        except Exception as error:  # noqa: BLE001 - the application's code; its event goes keyless
+            self.door.trouble("partition_key", error)
+            return None
+
+
+def _verbatim(rendered: str | bytes | bytearray) -> bytes:
+    """Return what a renderer has made, as one line."""
+    data = rendered.encode("utf-8", "replace") if isinstance(rendered, str) else bytes(rendered)
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+class _Open:
+    """What a user does with a processor or a logger besides logging."""
+
+    _door: Door
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until what was logged before is delivered or given up, and counted.
+
+        Blocks the thread, an event loop included; see :meth:`aflush`.
+
+        :param timeout: longest wait in seconds; None takes ``shutdown_timeout``.
+        :return: whether nothing of it is pending any more.
+        """
+        return self._door.flush(timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - its end is a result, not an exception
+        """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
+        return await self._door.aflush(timeout)
+
+    def close(self) -> None:
+        """Flush and let go of the sink, which goes on sending. An event takes it again."""
+        self._door.close()
+
+    def statistics(self) -> Statistics:
+        """Return the account of the sink, which everything of one configuration shares."""
+        return self._door.statistics()
+
+
+class KinesisProcessor(_Open):
+    """A processor that ships each event to a Kinesis stream and hands it on as it came.
+
+    It stands anywhere before the final renderer, best behind those that add to the event
+    (``merge_contextvars``, ``add_log_level``, ``TimeStamper``, ``StackInfoRenderer``). What
+    it ships is a snapshot: later processors may change the event dict. Behind a renderer
+    it ships the rendered text or bytes verbatim. It may also stand in the processors of a
+    ``ProcessorFormatter``.
+
+    Making one does no I/O and starts no thread; the first event does. Everything of the
+    same configuration shares one sink. Safe from any thread, signal handler and finalizer,
+    with cached loggers, and across forks.
+
+    :param stream_name: the stream; None takes ``KINESINK_STREAM_NAME``.
+    :param drop: end the chain here, because Kinesis is the only output: raises
+        ``structlog.DropEvent`` when the event is handed over (not inside a
+        ``ProcessorFormatter``, where that would reach the application).
+    :param sink: hand over to this one; then there are no parameters of
+        :class:`kinesink.Config`, and whoever made it closes it.
+    :param parameters: those of :class:`kinesink.Config` and :class:`kinesink.EventOptions`;
+        what is left out comes from ``KINESINK_`` variables. A ``partition_key`` that is a
+        callable gets the event dict, which it must not change.
+    :raises ConfigurationError: if a value cannot work or a parameter is unknown.
+    """
+
+    def __init__(
+        self,
+        stream_name: str | None = None,
+        *,
+        drop: bool = False,
+        sink: Sink | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> None:
+        self._door = Door(stream_name, sink, parameters)
+        self._drop: Final = drop
+        self._ship: Final = _Shipper(self._door).ship
+        self._warned = False
+
+    def __call__(self, logger: Any, method_name: str, event_dict: T) -> T:  # noqa: ANN401 - as structlog calls it
+        """Ship the event; return it as it came, or raise ``DropEvent`` to end the chain."""
+        value: Any = event_dict
+        if type(value) is tuple:
+            # What wrap_for_formatter returns: the event dict as the only argument.
+            value = value[0][0] if value and value[0] else {}
+        self._ship(value, method_name, logger)
+        if self._drop and not (type(value) is dict and "_record" in value):
+            raise DropEvent
+        if not self._warned:
+            self._warned = True
+            warn_of_handlers(self._door, logger, value)
+        return event_dict
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {**self._door.arguments, "drop": self._drop})
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._door}>"
+
+
+class KinesisLogger(_Open):
+    """A logger for the end of structlog's chain: what the chain made is the event.
+
+    Text and bytes are shipped verbatim, with a newline. If the chain ends without a
+    renderer, the event dict is written as :class:`KinesisProcessor` writes it. Holds no
+    lock, thread or loop, so it can be cached, pickled, copied and forked.
+
+    Usually made by :class:`KinesisLoggerFactory`; the parameters are the same.
+
+    :param name: what ``add_logger_name`` and ``partition_key="logger"`` find.
+    """
+
+    def __init__(
+        self,
+        stream_name: str | None = None,
+        *,
+        name: str | None = None,
+        sink: Sink | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> None:
+        self._become(_Shipper(Door(stream_name, sink, parameters)), name)
+
+    @classmethod
+    def _of(cls, shipper: _Shipper, name: str | None) -> Self:
+        logger = cls.__new__(cls)
+        logger._become(shipper, name)
+        return logger
+
+    def _become(self, shipper: _Shipper, name: str | None) -> None:
+        #: What ``add_logger_name`` finds.
+        self.name: Final = name
+        self._door = shipper.door
+        self._shipper: Final = shipper
+
+    def _log(self, method_name: str, event: object, event_dict: Mapping[str, Any]) -> None:
+        if isinstance(event, (str, bytes, bytearray)) and not event_dict:
+            value: Any = event
+        else:
+            value = dict(event_dict) if event is None else {"event": event, **event_dict}
+        self._shipper.ship(value, method_name, self)
+
+    def debug(self, event: object = None, /, **event_dict: object) -> None:
+        """Ship the event."""
+        self._log("debug", event, event_dict)
+
+    def info(self, event: object = None, /, **event_dict: object) -> None:
+        """Ship the event."""
+        self._log("info", event, event_dict)
+
+    def warning(self, event: object = None, /, **event_dict: object) -> None:
+        """Ship the event."""
+        self._log("warning", event, event_dict)
+
+    def error(self, event: object = None, /, **event_dict: object) -> None:
+        """Ship the event."""
+        self._log("error", event, event_dict)
+
+    def critical(self, event: object = None, /, **event_dict: object) -> None:
+        """Ship the event."""
+        self._log("critical", event, event_dict)
+
+    msg = log = info
+    warn = warning
+    err = failure = exception = error
+    fatal = critical
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {**self._door.arguments, "name": self.name})
+
+    def __deepcopy__(self, _: dict[int, Any]) -> KinesisLogger:
+        return self._of(self._shipper, self.name)
+
+    __copy__ = __deepcopy__
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" {self.name!r}"
+        return f"<{type(self).__name__}{name} to {self._door}>"
+
+
+class KinesisLoggerFactory(_Open):
+    """Makes the loggers of one stream, for ``structlog.configure(logger_factory=…)``.
+
+    Its loggers share one way to the stream. The first positional argument of
+    ``structlog.get_logger`` is a logger's name. A callable ``partition_key`` gets the text
+    or bytes that the chain ends in; parameters are those of :class:`KinesisProcessor`.
+    """
+
+    def __init__(
+        self,
+        stream_name: str | None = None,
+        *,
+        sink: Sink | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> None:
+        self._shipper: Final = _Shipper(Door(stream_name, sink, parameters))
+        self._door = self._shipper.door
+
+    def __call__(self, *args: Any) -> KinesisLogger:  # noqa: ANN401 - as structlog calls it
+        """Return a logger, named by the first argument if there is one."""
+        return KinesisLogger._of(self._shipper, args[0] if args else None)  # noqa: SLF001 - its maker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._door.arguments)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._door}>"
+
+
+def _rebuild(kind: Callable[..., T], arguments: dict[str, Any]) -> T:
+    return kind(**arguments)
