@@ -354,6 +354,18 @@ def quantity(text: str, units: Mapping[str, float]) -> float | None:
     return float(match[1]) * units[match[2].upper()]
 
 
+def seconds(parameter: str, value: float | str) -> float:
+    """Return the seconds, 0 or more, that a number or text such as ``"250ms"`` stands for.
+
+    :raises ConfigurationError: if it stands for none.
+    """
+    found = quantity(value, _UNITS_OF_SECONDS) if isinstance(value, str) else value
+    allowed, holds = _seconds("0 or more", zero=True, infinite=False)
+    if found is None or not _holds(holds, found):
+        raise ConfigurationError(parameter, value, allowed)
+    return float(found)
+
+
 def _quantity(parameter: str, text: str, units: Mapping[str, float]) -> float:
     value = quantity(text, units)
     if value is None:

@@ -106,6 +106,10 @@ class Door:
         else:
             sink.refuse(DropReason.TOO_LARGE)
 
+    def refuse(self, reason: DropReason) -> None:
+        """Count an event as dropped, without taking a sink that was given back."""
+        (self.latest or self.take()).refuse(reason)
+
     def is_own(self) -> bool:
         """Tell whether the producer's own work logs this, and count it if so."""
         if not is_own():

@@ -22,7 +22,7 @@ from kinesink.event.plain_values import ExceptionFields, exception_fields, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kinesink.event.parts import CallSite, TraceIds
+    from kinesink.event.parts import CallSite, DetailsTuple, TraceIds
 
 _modules: Final = sys.modules
 
@@ -57,10 +57,8 @@ _SPECIAL: Final = _USUAL | {
 """What processors of structlog's put into an event dict."""
 
 
-Parts = tuple[float, "CallSite", str, Details | None]
+Parts = tuple[float, "CallSite", str, "DetailsTuple | None"]
 """What :meth:`kinesink.event.encoder.Encoder.encode` takes."""
-
-_details: Final = Details._make
 
 
 class _Rare(NamedTuple):
@@ -113,17 +111,20 @@ def translate(
     if level is None:
         level = level_of(method_name if level_name is None else level_name)
     if len(attributes) + usual < len(event_dict):
-        return _unusual(event_dict, attributes, created, level, logger, message, span, pid)
+        return _unusual(
+            event_dict, attributes, created=created, level=level, logger=logger,
+            message=message, span=span, pid=pid,
+        )  # fmt: skip
     site: CallSite = (*level, logger, None, None, None, None, pid)
     if not attributes and span is None:
         return created, site, message, None
-    # As calling it does, in less time.
-    return created, site, message, _details((None, span, None, None, attributes, None, None, 0))
+    return created, site, message, (None, span, None, None, attributes, None, None, 0)
 
 
 def _unusual(  # noqa: PLR0913 - what translate knows by then
     event_dict: Mapping[Any, Any],
     attributes: dict[Any, Any],
+    *,
     created: float,
     level: Level,
     logger: str,

@@ -105,7 +105,7 @@ def event_dict_of(record: logging.LogRecord) -> Parts | None:
         theirs = event_dict.pop("stack", None)
         event_dict["stack_info"] = record.stack_info
     created, site, message, details = translate(event_dict, record.levelname.lower(), None, None)
-    own = details or Details()
+    own = Details() if details is None else Details(*details)
     extras = _extras(fields)
     if theirs is not None:
         extras["stack"] = theirs

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from kinesink.core import limits
 from kinesink.errors import ConfigurationError
@@ -31,7 +32,8 @@ _BOOT: Final = os.urandom(8).hex()
 """Forked children share it; with the process id it names one process of one machine."""
 
 
-class Readers(NamedTuple, Generic[R]):
+@dataclass(frozen=True)
+class Readers(Generic[R]):
     """How an adapter's library says what a key can be made of."""
 
     logger: Callable[[R], object]

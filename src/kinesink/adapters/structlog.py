@@ -24,7 +24,7 @@ from kinesink.shell.origin import OWN, OWN_THREADS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from kinesink.adapters.parameters import Parameters
     from kinesink.event.parts import Lines
@@ -180,7 +180,7 @@ class _Open:
         """
         return self._door.flush(timeout)
 
-    async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - its end is a result, not an exception
+    async def aflush(self, timeout: float | None = None) -> bool:
         """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
         return await self._door.aflush(timeout)
 
@@ -252,7 +252,24 @@ class KinesisProcessor(_Open):
         return f"<{type(self).__name__} {self._door}>"
 
 
-class KinesisLogger(_Open):
+class _NamedShipper(_Open):
+    """What a logger is made of, whoever has made its way to the stream."""
+
+    def __init__(self, shipper: _Shipper, name: str | None) -> None:
+        #: What ``add_logger_name`` finds.
+        self.name: Final = name
+        self._door = shipper.door
+        self._shipper: Final = shipper
+
+
+def _logger_of(shipper: _Shipper, name: str | None) -> KinesisLogger:
+    """Return a logger that shares a way to the stream."""
+    logger = KinesisLogger.__new__(KinesisLogger)
+    _NamedShipper.__init__(logger, shipper, name)
+    return logger
+
+
+class KinesisLogger(_NamedShipper):
     """A logger for the end of structlog's chain: what the chain made is the event.
 
     Text and bytes are shipped verbatim, with a newline. If the chain ends without a
@@ -272,19 +289,7 @@ class KinesisLogger(_Open):
         sink: Sink | None = None,
         **parameters: Unpack[Parameters],
     ) -> None:
-        self._become(_Shipper(Door(stream_name, sink, parameters)), name)
-
-    @classmethod
-    def _of(cls, shipper: _Shipper, name: str | None) -> Self:
-        logger = cls.__new__(cls)
-        logger._become(shipper, name)
-        return logger
-
-    def _become(self, shipper: _Shipper, name: str | None) -> None:
-        #: What ``add_logger_name`` finds.
-        self.name: Final = name
-        self._door = shipper.door
-        self._shipper: Final = shipper
+        super().__init__(_Shipper(Door(stream_name, sink, parameters)), name)
 
     def _log(self, method_name: str, event: object, event_dict: Mapping[str, Any]) -> None:
         if isinstance(event, (str, bytes, bytearray)) and not event_dict:
@@ -322,7 +327,7 @@ class KinesisLogger(_Open):
         return _rebuild, (type(self), {**self._door.arguments, "name": self.name})
 
     def __deepcopy__(self, _: dict[int, Any]) -> KinesisLogger:
-        return self._of(self._shipper, self.name)
+        return _logger_of(self._shipper, self.name)
 
     __copy__ = __deepcopy__
 
@@ -351,7 +356,7 @@ class KinesisLoggerFactory(_Open):
 
     def __call__(self, *args: Any) -> KinesisLogger:  # noqa: ANN401 - as structlog calls it
         """Return a logger, named by the first argument if there is one."""
-        return KinesisLogger._of(self._shipper, args[0] if args else None)  # noqa: SLF001 - its maker
+        return _logger_of(self._shipper, args[0] if args else None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._door.arguments)

@@ -26,14 +26,14 @@ from kinesink.event.extras import Extras
 from kinesink.event.moment import second_and_digits, second_text
 from kinesink.event.options import FACTS, EventOptions
 from kinesink.event.oversize import oversize
-from kinesink.event.parts import FIELDS, Severity
+from kinesink.event.parts import FIELDS, Details, Nanoseconds, Severity
 from kinesink.event.plain_values import ExceptionFields, plain_object, plain_value, text
 from kinesink.event.process_facts import ProcessFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kinesink.event.parts import CallSite, Details, Lines
+    from kinesink.event.parts import CallSite, DetailsTuple, Lines
 
 MAX_CALL_SITES: Final = 4096
 """Call sites whose text is kept ready, per encoder; when full, it starts anew. Some 4 MB
@@ -95,15 +95,13 @@ class Encoder:
         return type(self), (self.options, self._facts, self._resource)
 
     def encode(
-        self, created: float, call_site: CallSite, message: str, details: Details | None = None
+        self, created: float, call_site: CallSite, message: str, details: DetailsTuple | None = None
     ) -> Lines:
         """Return the event as one JSON line; never raises for what it was given.
 
         Several lines, or none, if it is too large for one and the options say so.
 
-        :param created: seconds since 1970, or
-            :class:`~kinesink.event.parts.Nanoseconds`; if it has no meaning (NaN, a text), now
-            counts.
+        :param created: seconds since 1970; if it has no meaning (NaN, a text), now counts.
         :param message: what happened.
         :param details: what a plain event does not have.
         """
@@ -125,8 +123,31 @@ class Encoder:
             line = self._encode_clean(created, call_site, message, details)
         return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
 
+    def encode_nanoseconds(
+        self, moment: int, call_site: CallSite, message: str, details: DetailsTuple | None = None
+    ) -> Lines:
+        """Return the event as :meth:`encode` does.
+
+        :param moment: nanoseconds since 1970.
+        """
+        try:
+            second, nanoseconds = divmod(moment, 1_000_000_000)
+            known, begin = self._clock
+            if second != known:
+                begin, _ = self._padded(second)
+            try:
+                before, end, process, place = self._fragments[call_site]
+            except KeyError:
+                before, end, process, place = self._prepare(call_site)
+            if details is not None:
+                end = self._end(process, place, details)
+            line = f"{begin}{nanoseconds:09d}{before}{escape(message)}{end}".encode()
+        except Exception:  # noqa: BLE001 - as above
+            line = self._encode_clean(Nanoseconds(moment), call_site, message, details)
+        return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
+
     def _encode_clean(
-        self, created: float, call_site: CallSite, message: str, details: Details | None
+        self, created: float, call_site: CallSite, message: str, details: DetailsTuple | None
     ) -> bytes:
         """Return the line of parts that can be of any type, at any cost."""
         try:
@@ -173,7 +194,7 @@ class Encoder:
         self._fragments[call_site] = fragments
         return fragments
 
-    def _end(self, process: str, place: str, details: Details) -> str:
+    def _end(self, process: str, place: str, details: DetailsTuple) -> str:
         """Return the line from the message on, for an event with details."""
         task, trace, exception, stack_info, attributes, event_name, scope, dropped = details
         extras = ""
@@ -271,8 +292,9 @@ def _whole_number(value: object) -> int | None:
     return value if type(value) in {int, Severity} else None  # type: ignore[return-value]  # as just seen
 
 
-def clean_details(details: Details) -> Details:
+def clean_details(given: DetailsTuple) -> Details:
     """Return details of which each text is one; attributes may still be anything."""
+    details = Details(*given)
     return details._replace(
         task=_clean_text(details.task),
         exception=details.exception and ExceptionFields(*map(_clean_text, details.exception)),

@@ -72,5 +72,11 @@ class Details(NamedTuple):
     """Attributes that OpenTelemetry's limits have taken away."""
 
 
+DetailsTuple = tuple[
+    str | None, TraceIds | None, "ExceptionFields | None", str | None, dict[Any, Any] | None,
+    str | None, dict[str, Any] | None, int,
+]  # fmt: skip
+"""A :class:`Details` in its order: a plain tuple is made in a quarter of the time."""
+
 Lines = bytes | tuple[bytes, ...]
 """What an event becomes: one line; several, or none, where it was too large for one."""

@@ -18,6 +18,7 @@ from kinesink.event.extras import Extras, add_dotted
 from kinesink.event.moment import nanoseconds, second_and_digits, second_text
 from kinesink.event.options import FACTS
 from kinesink.event.oversize import oversize
+from kinesink.event.parts import Nanoseconds
 from kinesink.event.plain_values import plain_object, text
 from kinesink.event.process_facts import ProcessFacts
 from kinesink.event.redaction import REDACTED, RedactNames
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from kinesink.event.encoder import OnTrouble
     from kinesink.event.options import EventOptions
-    from kinesink.event.parts import CallSite, Details, Lines
+    from kinesink.event.parts import CallSite, DetailsTuple, Lines
     from kinesink.event.schemas import Fields, Placement
 
 
@@ -79,7 +80,7 @@ class ShapedEncoder:
         return type(self), (self.options, self._facts, self._resource)
 
     def encode(
-        self, created: float, call_site: CallSite, message: str, details: Details | None = None
+        self, created: float, call_site: CallSite, message: str, details: DetailsTuple | None = None
     ) -> Lines:
         """Return the event as one JSON line, as :meth:`Encoder.encode` does."""
         try:
@@ -95,8 +96,14 @@ class ShapedEncoder:
             return line
         return oversize(line, self.options)
 
+    def encode_nanoseconds(
+        self, moment: int, call_site: CallSite, message: str, details: DetailsTuple | None = None
+    ) -> Lines:
+        """Return the event as one JSON line, as :meth:`Encoder.encode_nanoseconds` does."""
+        return self.encode(Nanoseconds(moment), call_site, message, details)
+
     def _fields(
-        self, timestamp: str, call_site: CallSite, message: str, details: Details | None
+        self, timestamp: str, call_site: CallSite, message: str, details: DetailsTuple | None
     ) -> Fields:
         """Return the event in the default schema, as a dictionary that nobody else has."""
         level, level_number, logger, path, line, function, thread, pid = clean_call_site(call_site)
@@ -110,21 +117,21 @@ class ShapedEncoder:
         for name in FACTS:
             fields[name] = self._said[name]
         fields |= {"pid": pid, "thread": thread}
-        if details is not None:
-            details = clean_details(details)
-            fields["task"] = details.task
+        more = None if details is None else clean_details(details)
+        if more is not None:
+            fields["task"] = more.task
         file = path and os.path.basename(path)  # noqa: PTH119 - as logging itself
         fields |= {"file": file, "line": line, "function": function}
-        if details is not None:
-            fields["event_name"] = details.event_name
-            fields |= details.trace._asdict() if details.trace else {}
-            exception = details.exception._asdict() if details.exception else {}
+        if more is not None:
+            fields["event_name"] = more.event_name
+            fields |= more.trace._asdict() if more.trace else {}
+            exception = more.exception._asdict() if more.exception else {}
             fields |= {
                 "exception": {name: value for name, value in exception.items() if value},
-                "stack_info": details.stack_info,
-                "scope": details.scope,
-                "attributes": self._extras.kept(dict(details.attributes or {})),
-                "dropped_attributes_count": details.dropped_attributes,
+                "stack_info": more.stack_info,
+                "scope": more.scope,
+                "attributes": self._extras.kept(dict(more.attributes or {})),
+                "dropped_attributes_count": more.dropped_attributes,
             }
         if self._resource:
             fields["resource"] = dict(self._resource)

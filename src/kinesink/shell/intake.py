@@ -118,10 +118,10 @@ class Intake:
             self.wake()
         return True
 
-    def refuse(self, reason: DropReason) -> None:
+    def refuse(self, reason: DropReason, *, wake: bool = True) -> None:
         """Count an event that was handed over and dropped at once."""
         self._refused.append(reason)
-        if not self.awake:
+        if wake and not self.awake:
             self.awake = True
             self.wake()
 

@@ -12,6 +12,8 @@ callbacks that run there in the context of whoever scheduled them.
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import suppress
 from contextvars import ContextVar
 from threading import get_ident
 from typing import Final
@@ -96,5 +98,22 @@ def install_filter() -> None:
     for name in STACK_LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
 
+
+def suppress_spans() -> None:
+    """Let OpenTelemetry's instrumentations make no spans in the current context from here on.
+
+    Of httpx and botocore, for the producer's own calls. Whether OpenTelemetry is loaded is
+    asked each time, because an application may import it later than the first event. To be
+    called in a context that ends with the work, since it takes nothing back.
+    """
+    context = sys.modules.get("opentelemetry.context")
+    if context is not None:
+        # The names are private there; without them there is nothing to suppress.
+        with suppress(Exception):
+            for key in _SUPPRESSING:
+                context.attach(context.set_value(getattr(context, key), value=True))
+
+
+_SUPPRESSING: Final = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
 
 in_each_child(forget_threads)

@@ -370,6 +370,7 @@ class ProducerTask:
     # -- calls to Kinesis ------------------------------------------------------
 
     async def _call(self, stream: Stream, pipeline: Pipeline, call: Call) -> None:
+        origin.suppress_spans()
         outcome = await self._caller.make(stream.name, call)
         self._completions.append(partial(self._take_outcome, stream, pipeline, outcome))
         self._wake.set()

@@ -125,11 +125,7 @@ class Sink:
         :raises TypeError, InvalidRecordError, ClosedError: as :meth:`put`.
         """
         hash_key = self._check(data, partition_key, explicit_hash_key)
-        return self._submit(bytes(data), partition_key, hash_key)
-
-    def _submit(
-        self, data: bytes, partition_key: str | None, hash_key: int | None
-    ) -> Future[RecordResult]:
+        data = bytes(data)
         future = self._background.submissions.begin()
         if not self._intake.put(KeyedEvent(data, partition_key, hash_key, future), len(data)):
             future.resolve(failed(DropReason.QUEUE_FULL, "too much is pending already"))
@@ -142,17 +138,13 @@ class Sink:
             data, partition_key, explicit_hash_key, self.record_max_bytes, self.config.framing
         )
 
-    def emit_awaited(self, data: bytes) -> Future[RecordResult]:
-        """Take a keyless event as :meth:`emit` does, and return the future of its result.
-
-        :returns: what :meth:`submit` returns; never raises.
-        """
-        self._closed = False
-        return self._submit(data, None, None)
-
     def refuse(self, reason: DropReason) -> None:
-        """Count an event that was dropped before it could be handed over."""
-        self._intake.refuse(reason)
+        """Count an event that was dropped before it could be handed over; never wait.
+
+        Starts no thread for that: where none runs the event counts, and is told with the
+        next one that is handed over.
+        """
+        self._intake.refuse(reason, wake=not self._background.idle)
 
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
@@ -169,13 +161,6 @@ class Sink:
         return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
 
     # -- waiting ---------------------------------------------------------------
-
-    def hasten(self) -> None:
-        """Let nothing linger that was accepted before now; wait for nothing."""
-        if not self._background.idle:
-            flush = Flush(_never)
-            flush.given_up = True
-            self._background.request_flush(flush)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything accepted before now without lingering, and wait for it.
@@ -314,4 +299,4 @@ def release(sink: Sink, holder: object) -> None:
 
 
 def _never() -> None:
-    """Do nothing: the place of a wake-up, or of a word that nobody waits for."""
+    """Stand in for the wake-up until there is a background."""
