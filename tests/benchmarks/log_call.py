@@ -1,25 +1,23 @@
 """What a log call costs, handler by handler, in one run on one machine.
 
-Run it alone: ``python tests/benchmarks/log_call.py``. It needs no network and no stream:
-the sink is the smallest that a sink can be. The runs of the rows are interleaved, so that
-a busy moment of the machine falls on all of them; medians and their ratios are what to
-compare, absolute times are not.
+Run it alone: ``python tests/benchmarks/log_call.py [rounds]``. It needs no network and no
+stream: the sink is the smallest that a sink can be.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
-import statistics
 import sys
-import time
-from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from kinesink.adapters.stdlib import KinesisHandler
+from tests.benchmarks.calls import Row, SmallestSink, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,34 +25,6 @@ if TYPE_CHECKING:
     from kinesink.shell.sink import Sink
 
     LogCall = Callable[[logging.Logger], None]
-
-CALLS = 1_000
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 201
-
-
-class SmallestSink:
-    """The work of a hand-off that nobody can avoid: a bound, an append, a flag."""
-
-    def __init__(self) -> None:
-        self.intake: deque[bytes] = deque()
-        self.pending = 0
-        self.bound = 1 << 40
-        self.awake = True
-
-    def emit(self, data: bytes, partition_key: str | None = None) -> bool:  # noqa: ARG002
-        """Take the event and forget about its size at the next round."""
-        size = len(data) + 150
-        if self.pending + size > self.bound:
-            return False
-        self.pending += size
-        self.intake.append(data)
-        if not self.awake:
-            self.awake = True
-        return True
-
-    def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002
-        """Have nothing to wait for."""
-        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -92,27 +62,26 @@ def with_exception(logger: logging.Logger) -> None:
 
 
 def rows(
-    sink: SmallestSink, devnull: logging.StreamHandler[TextIO]
-) -> list[tuple[str, logging.Handler, LogCall]]:
-    """Return what is compared: a name, a handler, a log call."""
-    kinesis = KinesisHandler(sink=cast("Sink", sink))
-    nothing = logging.NullHandler()
-    calls = [("plain", plain), ("3 extras", with_extras), ("exception", with_exception)]
-    return [
-        (f"{name}, {label}", handler, call)
-        for label, call in calls
-        for name, handler in (
-            ("NullHandler", nothing), ("StreamHandler, json", devnull), ("KinesisHandler", kinesis),
-        )
+    logger: logging.Logger, sink: SmallestSink, devnull: logging.StreamHandler[TextIO]
+) -> list[Row]:
+    """Return what is compared: each handler under each call, NullHandler first."""
+    handlers = {
+        "NullHandler": logging.NullHandler(),
+        "StreamHandler, json": devnull,
+        "KinesisHandler": KinesisHandler(sink=cast("Sink", sink)),
+    }
+    calls: list[tuple[str, LogCall]] = [
+        ("plain", plain), ("3 extras", with_extras), ("exception", with_exception),
     ]  # fmt: skip
 
+    def use(handler: logging.Handler) -> None:
+        logger.handlers = [handler]
 
-def microseconds(logger: logging.Logger, call: LogCall) -> float:
-    """Return the time of one of :data:`CALLS` calls."""
-    start = time.perf_counter()
-    for _ in range(CALLS):
-        call(logger)
-    return (time.perf_counter() - start) / CALLS * 1e6
+    return [
+        Row(f"{name}, {label}", partial(call, logger), partial(use, handler), name == "NullHandler")
+        for label, call in calls
+        for name, handler in handlers.items()
+    ]
 
 
 def main() -> None:
@@ -124,23 +93,7 @@ def main() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as stream:
         devnull: logging.StreamHandler[TextIO] = logging.StreamHandler(stream)
         devnull.setFormatter(JsonFormatter())
-        table = rows(sink, devnull)
-        times: dict[str, list[float]] = {name: [] for name, _, _ in table}
-        gc.disable()
-        for _ in range(ROUNDS):
-            for name, handler, call in table:
-                logger.handlers = [handler]
-                times[name].append(microseconds(logger, call))
-                sink.intake.clear()
-                sink.pending = 0
-            gc.collect()
-    print(f"Python {sys.version.split()[0]}, {ROUNDS} rounds of {CALLS} calls")
-    print(f"{'':32}{'median':>10}{'quartiles':>16}{'ratio':>8}")
-    baseline = 1.0
-    for name, _, _ in table:
-        low, median, high = statistics.quantiles(times[name], n=4)
-        baseline = median if name.startswith("NullHandler") else baseline
-        print(f"{name:32}{median:8.2f} µs{low:8.2f}-{high:.2f}{median / baseline:8.2f}")
+        print_table(rows(logger, sink, devnull), sink)
 
 
 if __name__ == "__main__":
