@@ -21,6 +21,7 @@ class RecordingSink(Sink):
         self.flushes: list[float | None] = []
         self.flushed = True
         self.own = 0
+        self.reports: list[tuple[str, str]] = []
 
     def emit(
         self,
@@ -32,6 +33,10 @@ class RecordingSink(Sink):
         self.lines.append(data)
         self.partition_keys.append(partition_key)
         return True
+
+    def report(self, kind: str, text: str) -> None:
+        """Keep what the operator would be told."""
+        self.reports.append((kind, text))
 
     def count_own(self) -> None:
         """Count a record of the producer's own."""

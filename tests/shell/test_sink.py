@@ -343,3 +343,56 @@ def _close_often(sink: Sink) -> None:
     for _ in range(10):
         sink.flush(0.01)
         sink.close()
+
+
+def test_events_under_one_wake_up_wake_the_producer_once(fake: FakeKinesis) -> None:
+    """In the end, whoever has woken it meanwhile; and all of them arrive."""
+    sink = make_sink(fake)
+    woken: list[None] = []
+    wake = sink._intake.wake
+    sink._intake.wake = lambda: woken.append(None)
+    with sink.one_wake_up():
+        for number in range(3):
+            assert sink.emit(b"%d" % number)
+        assert woken == []
+    assert woken == [None]
+    sink._intake.wake = wake
+    wake()
+    assert sink.flush(PATIENCE)
+    assert landed(fake) == [b"0", b"1", b"2"]
+    sink.close()
+
+
+def test_an_error_under_one_wake_up_leaves_nobody_asleep(fake: FakeKinesis) -> None:
+    """What was emitted before it is delivered."""
+    sink = make_sink(fake)
+
+    def fail() -> None:
+        with sink.one_wake_up():
+            sink.emit(b"x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    wait_until(lambda: landed(fake) == [b"x"])
+    sink.close()
+
+
+def test_an_event_refused_where_no_thread_runs_is_counted_without_starting_one(
+    fake: FakeKinesis,
+) -> None:
+    """It is in the account at once, and stays there when a thread runs."""
+    sink = make_sink(fake)
+    sink.refuse(DropReason.SHUTDOWN)
+    assert not own_threads()
+    assert sink.statistics().dropped == {DropReason.SHUTDOWN: 1}
+    sink.emit(b"x")
+    sink.refuse(DropReason.TOO_LARGE)
+    assert sink.flush(PATIENCE)
+    account = sink.statistics()
+    assert account.dropped == {DropReason.SHUTDOWN: 1, DropReason.TOO_LARGE: 1}
+    assert (account.accepted, account.delivered) == (3, 1)
+    sink.close()
+    sink.refuse(DropReason.SHUTDOWN)
+    assert sink.statistics().lost == 3
+    assert not own_threads()

@@ -107,7 +107,7 @@ def test_s6_at_exit_callbacks_and_reports_share_one_deadline(
         left[0] -= timeout
         return False
 
-    monkeypatch.setattr(process_exit, "within", lambda timeout: min(timeout, left[0]))
+    monkeypatch.setattr(process_exit, "within", lambda timeout, _=None: min(timeout, left[0]))
     monkeypatch.setattr(background.submissions, "wait_called_back", hang)
     monkeypatch.setattr(background._reporter, "wait_told", hang)
     background.end_exit(3.0)

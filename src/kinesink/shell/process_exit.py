@@ -8,6 +8,7 @@ one deadline for the whole process.
 from __future__ import annotations
 
 import atexit
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,12 +52,16 @@ class ProcessExit:
         """Do not wait for ``serving``: it has nothing to do."""
         self._serving.discard(serving)
 
-    def within(self, timeout: float) -> float:
-        """Return the seconds that something may take which may take ``timeout`` otherwise."""
-        if not self.begun:
+    def within(self, timeout: float, at_exit: float | None = None) -> float:
+        """Return the seconds that something may take which may take ``timeout`` otherwise.
+
+        :param at_exit: seconds that the whole exit may take, if this is what begins it; None
+            for ``timeout``.
+        """
+        if not self.begun and not interpreter_exits():
             return timeout
         if self._deadline is None:
-            self._deadline = self.now() + timeout
+            self._deadline = self.now() + (timeout if at_exit is None else at_exit)
         return min(timeout, max(0.0, self._deadline - self.now()))
 
     @staticmethod
@@ -69,7 +74,7 @@ class ProcessExit:
         self.begun = True
         serving = list(self._serving)
         timeout = max((one.shutdown_timeout for one in serving), default=0.0)
-        if serving:
+        if serving and self._deadline is None:
             self._deadline = self.now() + timeout
         try:
             waits = [one.begin_exit() for one in serving]
@@ -80,6 +85,18 @@ class ProcessExit:
             self.over = True
             for one in serving:
                 one.end_exit(self.within(timeout))
+
+
+def interpreter_exits() -> bool:
+    """Tell whether exit hooks run: ours, or others that come before it and wait for us.
+
+    The interpreter declares its main thread dead, waits for every thread that is no daemon,
+    and then runs the hooks.
+    """
+    main = threading.main_thread()
+    return not main.is_alive() and all(
+        thread.daemon or thread is main for thread in threading.enumerate()
+    )
 
 
 process_exit = ProcessExit()

@@ -30,6 +30,7 @@ from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
 from kinesink.shell.caller import Caller
 from kinesink.shell.intake import KeyedEvent
+from kinesink.shell.process_exit import process_exit
 from kinesink.shell.reporter import events_in_words, not_delivered
 from kinesink.shell.stream import ends_only
 from kinesink.shell.streams import Streams
@@ -174,7 +175,11 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             if lost:
                 text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
-                self._reporter.report("shutdown", text, now, about=stream.name)
+                if process_exit.over:
+                    # No later report would tell of it.
+                    self._reporter.say("shutdown", text)
+                else:
+                    self._reporter.report("shutdown", text, now, about=stream.name)
         self._settle()
         self._finish_flushes()
 

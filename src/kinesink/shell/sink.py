@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kinesink.core import limits
@@ -25,6 +26,7 @@ from kinesink.shell.process_exit import process_exit
 from kinesink.shell.submission import failed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from kinesink.config import Config
@@ -74,6 +76,21 @@ class Sink:
         if partition_key is None and explicit_hash_key is None:
             return self._intake.put(data, len(data))
         return self._intake.put(KeyedEvent(data, partition_key, explicit_hash_key), len(data))
+
+    @contextmanager
+    def one_wake_up(self) -> Iterator[None]:
+        """Wake the producer once for all events that are emitted inside, in the end.
+
+        So that they travel together, also where each would be served alone: when the exit of
+        the process is over. Events of other threads may wait for that, too.
+        """
+        self._intake.awake = True
+        try:
+            yield
+        finally:
+            # Whatever the producer has seen meanwhile: it may have gone to sleep since.
+            self._intake.awake = True
+            self._intake.wake()
 
     def put(
         self,
@@ -234,7 +251,8 @@ class Sink:
         self._background.stop()
 
     def _patience(self, timeout: float | None) -> float:
-        return process_exit.within(self.config.shutdown_timeout if timeout is None else timeout)
+        usual = self.config.shutdown_timeout
+        return process_exit.within(usual if timeout is None else timeout, usual)
 
     def statistics(self) -> Statistics:
         """Return the account of this process since the sink was made, or since the fork."""

@@ -73,7 +73,7 @@ def by_logging(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 - a
 def by_structlog(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 - as above
     """Log the event through structlog's door."""
     parameters = structlog.processors.CallsiteParameter
-    chain = [
+    chain: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
