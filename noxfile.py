@@ -7,6 +7,7 @@ is on the PATH but does not run (a pyenv shim for a version that is not selected
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ nox.options.sessions = [
     "types",
     "tests",
     "without_extras",
+    "otel_sdks",
     "integration",
     "examples",
     "coverage",  # last: it judges what the others measured
@@ -68,14 +70,23 @@ PYTHONS: Final = [
 ]
 
 
-def install(session: nox.Session, group: str, *, extras: str = "[all]") -> None:
-    """Install kinesink as a user would, and the dependency group."""
-    session.install(f".{extras}", *nox.project.dependency_groups(PYPROJECT, group))
+OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
+"""The oldest that is supported, and those around a change that breaks exporters; the session
+`tests` has the newest."""
+
+
+def install(
+    session: nox.Session, *groups: str, extras: str = "[all]", also: tuple[str, ...] = ()
+) -> None:
+    """Install kinesink as a user would, the dependency groups, and what else is required."""
+    required = nox.project.dependency_groups(PYPROJECT, *groups)
+    session.install(f".{extras}", *required, *also)
 
 
 def measured_pytest(session: nox.Session, *arguments: str, **variables: str) -> None:
     """Run pytest, and leave the partial coverage where the session `coverage` finds it."""
-    data = COVERAGE_DATA / session.name
+    # The name of a session with parameters is no name for a folder everywhere.
+    data = COVERAGE_DATA / re.sub(r"[^\w.-]+", "-", session.name)
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     variables["COVERAGE_FILE"] = str(data / ".coverage")
@@ -113,7 +124,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run what needs no network, on every Python, each async test on asyncio and on trio."""
-    install(session, "test")
+    install(session, "test", "instrumented", "examples")
     measured_pytest(session, "-m", "not integration")
 
 
@@ -122,6 +133,15 @@ def without_extras(session: nox.Session) -> None:
     """Run the tests again where no extra is installed."""
     install(session, "test", extras="")
     measured_pytest(session, "-m", "not integration", KINESINK_TEST_WITHOUT_EXTRAS="1")
+
+
+@nox.session
+@nox.parametrize("sdk", OTEL_SDKS)
+def otel_sdks(session: nox.Session, sdk: str) -> None:
+    """Run the tests of OpenTelemetry's doors with its older SDKs."""
+    older = (f"opentelemetry-sdk=={sdk}", f"opentelemetry-exporter-otlp-proto-common=={sdk}")
+    install(session, "test", also=older)
+    measured_pytest(session, "tests/adapters/otel")
 
 
 @nox.session
@@ -134,7 +154,7 @@ def integration(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run each example as a reader would."""
-    install(session, "test")
+    install(session, "test", "examples")
     files = sorted(Path("examples").glob("*.py"))
     if not files:
         session.error("there are no examples")

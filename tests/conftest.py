@@ -17,7 +17,8 @@ pytest_plugins = ["tests.kinesis_mock"]
 WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 """Set by the nox session that installs no extra; elsewhere a missing trio is an error."""
 
-collect_ignore = ["cli"] if WITHOUT_EXTRAS else []
+_NEED_EXTRAS = ["cli", "adapters/otel", "adapters/structlog", "adapters/together"]
+collect_ignore = _NEED_EXTRAS if WITHOUT_EXTRAS else []
 
 
 @pytest.fixture(params=["asyncio", "trio"])

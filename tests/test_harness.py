@@ -54,7 +54,7 @@ def test_integration_tests_run_only_when_named(expression: str | None) -> None:
     assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("package", ["trio", "typer", "rich"])
+@pytest.mark.parametrize("package", ["trio", "typer", "rich", "structlog", "opentelemetry"])
 def test_the_extras_are_there_unless_the_session_leaves_them_out(package: str) -> None:
     """No test dependency brings in what the session without extras promises to be absent."""
     assert (importlib.util.find_spec(package) is None) == WITHOUT_EXTRAS

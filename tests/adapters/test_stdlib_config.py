@@ -10,11 +10,11 @@ import pickle
 import subprocess
 import sys
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from kinesink import Config, ConfigurationError, KinesisFormatter, KinesisHandler
+from kinesink import Config, ConfigurationError, DropReason, KinesisFormatter, KinesisHandler
 from kinesink.adapters.parameters import ConfigParameters
 from kinesink.event.options import MAX_EVENT_BYTES
 from tests.adapters.recording_sink import RecordingSink, a_record
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable
 
+    from kinesink.event.options import SchemaName
     from tests.adapters.conftest import Registry
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
@@ -211,6 +212,12 @@ def ignore(kind: str, text: str) -> None:
     del kind, text
 
 
+def no_schema(fields: dict[str, Any]) -> NoReturn:
+    """Fail."""
+    del fields
+    raise RuntimeError
+
+
 class TestDictConfig:
     """``logging.config.dictConfig``."""
 
@@ -305,6 +312,143 @@ class TestFileConfig:
         assert registry.sink.partition_keys == ["shop"]
 
 
+class TestOptions:
+    """How events are written: the same options as for every adapter."""
+
+    OPTIONS: Final[dict[str, Any]] = {
+        "schema": "default",
+        "extra": "user,password",
+        "rename": "message=msg",
+        "static_fields": "team=shop,tier=1",
+        "redact": "default",
+        "oversize": "split",
+        "max_event_bytes": "2KiB",
+    }
+
+    def check(self, registry: Registry) -> None:
+        """Log something, and see what becomes of it."""
+        extra = {"user": "bob", "password": "hush", "other": 1}
+        logging.getLogger("shop").info("paid", extra=extra)
+        event = registry.sink.event
+        assert (event["msg"], event["team"], event["tier"]) == ("paid", "shop", "1")
+        assert event["attributes"] == {"user": "bob", "password": "[redacted]"}
+
+    def test_of_dictconfig_are_plain_values(self, registry: Registry) -> None:
+        """As YAML has them; lists and mappings may be text."""
+        handler = {"class": "kinesink.KinesisHandler", "stream_name": "app-logs", **self.OPTIONS}
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "handlers": {"kinesis": handler},
+                "root": {"level": "INFO", "handlers": ["kinesis"]},
+            }
+        )
+        self.check(registry)
+
+    def test_of_fileconfig_are_literals(self, registry: Registry, tmp_path: pathlib.Path) -> None:
+        """All by keyword."""
+        ini = tmp_path / "logging.ini"
+        ini.write_text(
+            "[loggers]\nkeys=root\n[handlers]\nkeys=kinesis\n[formatters]\nkeys=\n"
+            "[logger_root]\nlevel=INFO\nhandlers=kinesis\n"
+            "[handler_kinesis]\nclass=kinesink.KinesisHandler\n"
+            f"args=('app-logs',)\nkwargs={self.OPTIONS!r}\n",
+            encoding="utf-8",
+        )
+        logging.config.fileConfig(ini, disable_existing_loggers=False)
+        self.check(registry)
+
+    def test_of_the_environment(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each has its variable."""
+        for name, value in self.OPTIONS.items():
+            monkeypatch.setenv(f"KINESINK_{name.upper()}", value)
+        logging.basicConfig(level="INFO", handlers=[KinesisHandler("app-logs")], force=True)
+        self.check(registry)
+
+    def test_of_a_formatter_are_the_same(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By parameters and by variables, which count for other handlers, too."""
+        monkeypatch.setenv("KINESINK_RENAME", "message=msg")
+        options = {name: value for name, value in self.OPTIONS.items() if name != "rename"}
+        handler = KinesisHandler("app-logs")
+        handler.setFormatter(KinesisFormatter(**options))
+        logging.basicConfig(level="INFO", handlers=[handler], force=True)
+        self.check(registry)
+
+    @pytest.mark.parametrize("schema", ["default", "ecs", "otel", "datadog", "structlog"])
+    def test_each_schema_has_the_message(self, registry: Registry, schema: SchemaName) -> None:
+        """Under whatever name."""
+        KinesisHandler("app-logs", schema=schema).handle(a_record("a message of its own"))
+        assert b'"a message of its own"' in registry.sink.lines[0]
+
+    def test_a_schema_may_be_a_callable(self, registry: Registry) -> None:
+        """It gets the fields of the default schema."""
+        handler = KinesisHandler("app-logs", schema=lambda fields: {"m": fields["message"]})
+        handler.handle(a_record())
+        assert registry.sink.event == {"m": "order 7 accepted"}
+
+    @pytest.mark.usefixtures("registry")
+    @pytest.mark.parametrize(
+        "option",
+        [{"schema": "ecss"}, {"extra": "flatt"}, {"oversize": "cut"}, {"rename": "message"}],
+        ids=str,
+    )
+    def test_what_cannot_work_is_refused_at_once(self, option: dict[str, Any]) -> None:
+        """By handler and formatter alike."""
+        (name,) = option
+        with pytest.raises(ConfigurationError, match=name):
+            KinesisHandler("app-logs", **option)
+        with pytest.raises(ConfigurationError, match=name):
+            KinesisFormatter(**option)
+
+
+class TestOversize:
+    """An event that is too large for one line."""
+
+    @pytest.fixture
+    def refused(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> list[DropReason]:
+        """Return what was counted as dropped."""
+        del registry
+        refused: list[DropReason] = []
+        monkeypatch.setattr(RecordingSink, "refuse", lambda _, reason: refused.append(reason))
+        return refused
+
+    def test_that_is_split_is_handed_over_line_by_line(
+        self, registry: Registry, refused: list[DropReason]
+    ) -> None:
+        """All parts with the same key, and none is dropped."""
+        handler = KinesisHandler(
+            "app-logs", oversize="split", max_event_bytes=2048, partition_key="logger"
+        )
+        handler.handle(a_record("x" * 5000))
+        assert "".join(event["message"] for event in registry.sink.events) == "x" * 5000
+        assert set(registry.sink.partition_keys) == {"app.orders"}
+        assert max(map(len, registry.sink.lines)) <= 2048
+        assert refused == []
+
+    def test_that_is_dropped_is_counted(
+        self, registry: Registry, refused: list[DropReason]
+    ) -> None:
+        """As too large, and nobody is bothered."""
+        handler = KinesisHandler("app-logs", oversize="drop", max_event_bytes=2048)
+        handler.handle(a_record("x" * 5000))
+        handler.handle(a_record("short"))
+        assert registry.sink.event["message"] == "short"
+        assert refused == [DropReason.TOO_LARGE]
+
+    def test_printed_by_a_formatter_it_is_as_many_lines(self) -> None:
+        """Or none."""
+        split = KinesisFormatter(oversize="split", max_event_bytes=2048).format(
+            a_record("x" * 5000)
+        )
+        assert len([json.loads(line) for line in split.splitlines()]) > 2
+        assert KinesisFormatter(oversize="drop", max_event_bytes=2048).format(
+            a_record("x" * 5000)
+        ) == ""  # fmt: skip
+
+
 class TestPickles:
     """T27: handlers travel with loggers, configurations and processes."""
 
@@ -347,6 +491,15 @@ class TestPickles:
         handler.setFormatter(logging.Formatter("%(message)s"))
         twin = pickle.loads(pickle.dumps(handler))  # noqa: S301 - our own
         assert twin.format(a_record()) == "order 7 accepted"
+
+    def test_a_copy_tells_of_trouble_by_its_own_door(self, registry: Registry) -> None:
+        """Its formatter is its own, so the original can go."""
+        original = KinesisHandler("app-logs", schema=no_schema)
+        twin = copy.deepcopy(original)
+        assert twin.formatter is not original.formatter
+        twin.handle(a_record())
+        assert [kind for kind, _ in registry.sink.reports] == ["schema"]
+        assert registry.held == [registry.sink]
 
     def test_a_given_sink_is_shared(self) -> None:
         """Two handlers of one sink, never two sinks."""

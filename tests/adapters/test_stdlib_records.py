@@ -9,12 +9,12 @@ import queue
 import sys
 import types
 from collections import UserDict
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 from kinesink import KinesisFormatter, KinesisHandler
-from kinesink.adapters.log_record import HAS_TASKS
+from kinesink.adapters.event_dict import HAS_TASKS
 from kinesink.event.current_span import SPANS
 from tests.adapters.recording_sink import RecordingSink, a_record
 
@@ -200,6 +200,56 @@ class TestExtras:
         assert sink.event["attributes"]["good"] == 1
         assert sink.event["attributes"]["?"] == "?"
         assert capsys.readouterr().err == ""
+
+
+class TestNotedSpans:
+    """OpenTelemetry's logging instrumentation notes the span on each record."""
+
+    NOTED: Final[dict[str, Any]] = {
+        "otelTraceID": f"{12:032x}",
+        "otelSpanID": f"{13:016x}",
+        "otelTraceSampled": True,
+        "otelServiceName": "shop",
+    }
+
+    def test_are_fields_and_no_attributes(
+        self, sink: RecordingSink, logger: logging.Logger
+    ) -> None:
+        """Another thread may ship the record, where there is no current span."""
+        logger.handle(a_record("x", **self.NOTED, order=17))
+        event = sink.event
+        assert (event["trace_id"], event["span_id"]) == (f"{12:032x}", f"{13:016x}")
+        assert event["trace_flags"] == 1
+        assert event["attributes"] == {"order": 17}
+
+    def test_the_current_span_counts_first(
+        self, sink: RecordingSink, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is what the log call runs in."""
+        context = types.SimpleNamespace(trace_id=10, span_id=11, trace_flags=1, is_valid=True)
+        span = types.SimpleNamespace(get_span_context=lambda: context)
+        module = types.SimpleNamespace(get_current_span=lambda: span)
+        monkeypatch.setitem(sys.modules, SPANS, module)
+        logger.handle(a_record("x", **self.NOTED))
+        assert sink.event["trace_id"] == f"{10:032x}"
+
+    @pytest.mark.parametrize(
+        "noted",
+        [
+            {**NOTED, "otelTraceID": "0"},
+            {**NOTED, "otelTraceID": "no number"},
+            {**NOTED, "otelSpanID": None},
+            {"otelTraceID": f"{12:032x}"},
+        ],
+        ids=str,
+    )
+    def test_where_there_was_none_there_is_none(
+        self, sink: RecordingSink, logger: logging.Logger, noted: dict[str, Any]
+    ) -> None:
+        """Nor is there one where nobody can read it."""
+        logger.handle(a_record("x", **noted))
+        assert "trace_id" not in sink.event
+        assert "attributes" not in sink.event
 
 
 class TestExceptions:
@@ -392,6 +442,36 @@ class TestStructlog:
         assert first["exception"]["type"] == "ValueError"
         assert second["exception"] == {"stacktrace": "Traceback …"}
         assert third["attributes"] == {"exception": [{"exc_type": "E"}]}
+
+    def test_the_text_of_an_exception_counts_where_it_is_gone(
+        self, sink: RecordingSink, logger: logging.Logger
+    ) -> None:
+        """Unless the event dict has more."""
+        logger.handle(self.bridged({"event": "x"}, exc_text="Traceback …"))
+        logger.handle(
+            self.bridged({"event": "x", "exc_info": ValueError("no")}, exc_text="Traceback …")
+        )
+        assert sink.events[0]["exception"] == {"stacktrace": "Traceback …"}
+        assert sink.events[1]["exception"]["type"] == "ValueError"
+
+    def test_extras_of_an_event_dict_are_one(
+        self, sink: RecordingSink, logger: logging.Logger
+    ) -> None:
+        """As ``render_to_log_kwargs`` leaves them: the level tells, and is not said twice."""
+        stamp = "2026-01-02T03:04:05.678901Z"
+        extra = {"level": "info", "logger": "mine", "timestamp": stamp, "order": 17}
+        logger.info("paid %d", 5, extra=extra)
+        event = sink.event
+        assert (event["message"], event["level"], event["logger"]) == ("paid 5", "INFO", "mine")
+        assert event["timestamp"] == stamp
+        assert event["attributes"] == {"order": 17}
+
+    def test_a_level_of_another_meaning_is_an_attribute(
+        self, sink: RecordingSink, logger: logging.Logger
+    ) -> None:
+        """Of a game, say."""
+        logger.info("won", extra={"level": 7, "timestamp": "now"})
+        assert sink.event["attributes"] == {"level": 7, "timestamp": "now"}
 
     def test_a_stack_of_the_event_dict_is_one(
         self, sink: RecordingSink, logger: logging.Logger

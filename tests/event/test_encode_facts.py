@@ -37,6 +37,10 @@ class TestProcessFacts:
              ProcessFacts("my shop", "prod", "1", "h")),
             ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=old"},
              ProcessFacts(env="old", host=HOST)),
+            (
+                {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_VERSION": "7"},
+                ProcessFacts(service="f", version="7", host=HOST),
+            ),
             ({"OTEL_SERVICE_NAME": "", "DD_SERVICE": ""}, ProcessFacts(host=HOST)),
         ],
     )  # fmt: skip

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from typing import TYPE_CHECKING
+from contextvars import ContextVar, copy_context
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
 
+from kinesink import Producer
 from kinesink.shell import origin
+from kinesink.shell.kinesis import KinesisClient
+from tests.shell.support import make_config, make_fake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,3 +151,93 @@ class TestFilter:
         copy_context().run(produce)
         httpx.info("HTTP Request: GET https://example.org")
         assert caplog.messages == ["HTTP Request: GET https://example.org"]
+
+
+CURRENT: ContextVar[dict[str, bool]] = ContextVar("current", default={})  # noqa: B039 - never changed
+
+
+def a_context_module(**names: str) -> ModuleType:
+    """Return what stands in for OpenTelemetry's module: immutable contexts, and private keys."""
+    module = ModuleType("opentelemetry.context")
+    vars(module).update(names)
+    vars(module).update(
+        attach=CURRENT.set,
+        set_value=lambda key, value: {**CURRENT.get(), key: value},
+    )
+    return module
+
+
+class TestSpans:
+    """The producer's calls make no spans, and the application's do."""
+
+    KEYS: ClassVar = {
+        "_SUPPRESS_INSTRUMENTATION_KEY": "all",
+        "_SUPPRESS_HTTP_INSTRUMENTATION_KEY": "http",
+    }
+
+    def suppressed(self) -> dict[str, bool]:
+        """Return what is suppressed in a context in which it was asked for."""
+
+        def ask() -> dict[str, bool]:
+            origin.suppress_spans()
+            return CURRENT.get()
+
+        return copy_context().run(ask)
+
+    def test_without_opentelemetry_there_is_nothing_to_do(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is it imported."""
+        monkeypatch.delitem(sys.modules, "opentelemetry.context", raising=False)
+        assert self.suppressed() == {}
+        assert "opentelemetry.context" not in sys.modules
+
+    def test_both_keys_are_set_in_this_context_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Instrumentations look at one or the other."""
+        monkeypatch.setitem(sys.modules, "opentelemetry.context", a_context_module(**self.KEYS))
+        assert self.suppressed() == {"all": True, "http": True}
+        assert CURRENT.get() == {}
+
+    @pytest.mark.parametrize(
+        "module",
+        [a_context_module(), ModuleType("half imported"), SimpleNamespace(attach=None)],
+        ids=["other names", "half imported", "another make"],
+    )
+    def test_a_module_of_another_make_is_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+    ) -> None:
+        """Its names are private, and may go."""
+        monkeypatch.setitem(sys.modules, "opentelemetry.context", module)
+        assert self.suppressed() == {}
+
+    async def test_each_call_to_kinesis_is_made_in_such_a_context(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also if OpenTelemetry is imported after the first of them."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.delitem(sys.modules, "opentelemetry.context", raising=False)
+        found: list[dict[str, bool]] = []
+        fake = make_fake()
+
+        class Listening(httpx.AsyncBaseTransport):
+            def __init__(self) -> None:
+                self._inner = fake.transport()
+
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                found.append(CURRENT.get())
+                return await self._inner.handle_async_request(request)
+
+        config = make_config()
+        client = KinesisClient(config, transport=Listening())
+        async with Producer(config, client=client) as producer:
+            await (await producer.put(b"before")).wait()
+            assert found
+            assert all(each == {} for each in found)
+            found.clear()
+            module = a_context_module(**self.KEYS)
+            monkeypatch.setitem(sys.modules, "opentelemetry.context", module)
+            await (await producer.put(b"after")).wait()
+        assert found
+        assert all(each == {"all": True, "http": True} for each in found)
+        assert CURRENT.get() == {}

@@ -9,20 +9,24 @@ it again.
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kinesink.adapters import partition_key as keys
+from kinesink.aws_options import Hidden
 from kinesink.config import Config
 from kinesink.core.records import DropReason
 from kinesink.errors import ConfigurationError
 from kinesink.event.options import EventOptions
+from kinesink.event.plain_values import text, type_name
 from kinesink.event.shaped import ShapedEncoder, new_encoder
 from kinesink.shell.origin import is_own
 from kinesink.shell.sink import acquire, release
 from kinesink.statistics import Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kinesink.adapters.partition_key import Readers
     from kinesink.event.encoder import Encoder
@@ -58,6 +62,7 @@ class Door:
             **parameters,
         }
         of_events = EventOptions.names()
+        _check_names(parameters, of_events)
         about_events = {name: parameters[name] for name in of_events if name in parameters}
         about_sink = {name: value for name, value in parameters.items() if name not in about_events}
         self._given: Final = sink
@@ -120,7 +125,9 @@ class Door:
 
     def trouble(self, what: str, error: BaseException) -> None:
         """Tell of an error in the application's code, at most once a minute and kind."""
-        self.take().report(what, f"{what} raised {error!r}; the event was shipped without it")
+        # Not by its repr, which is the application's code, too.
+        said = f"{type_name(error)}: {text(error)}"
+        self.take().report(what, f"{what} raised {said}; the event was shipped as far as possible")
 
     # -- waiting ---------------------------------------------------------------
 
@@ -149,9 +156,10 @@ class Door:
     def close(self, timeout: float | None = None) -> bool:
         """Flush, and let go of the sink, which goes on sending. May be called again."""
         flushed = self.flush(timeout)
-        self.sinks.clear()
+        # Given back first: whoever takes it after that holds it again.
         if self.latest is not None and self._given is None:
             release(self.latest, self)
+        self.sinks.clear()
         return flushed
 
     def statistics(self) -> Statistics:
@@ -163,6 +171,16 @@ class Door:
 
     def __repr__(self) -> str:
         return self.config.stream_name if self._given is None else repr(self._given)
+
+
+def _check_names(parameters: Iterable[str], of_events: list[str]) -> None:
+    """Refuse a parameter that resembles one about events; Config knows but its own."""
+    known = {spec.name for spec in fields(Config)}.union(of_events)
+    for name in parameters:
+        if name not in known and (near := get_close_matches(name, known)):
+            # Its value may be a secret.
+            hint = f"there is no such parameter; did you mean {' or '.join(near)}?"
+            raise ConfigurationError(name, Hidden(), hint)
 
 
 def _config(stream_name: str | None, sink: Sink | None, parameters: dict[str, Any]) -> Config:

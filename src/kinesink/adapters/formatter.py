@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from kinesink.adapters import log_record
-from kinesink.adapters.log_record import BLANK_SIZE, HAS_TASKS
+from kinesink.adapters.event_dict import HAS_TASKS
+from kinesink.adapters.log_record import BLANK_SIZE
 from kinesink.errors import ConfigurationError
 from kinesink.event.current_span import SPANS, current_span
 from kinesink.event.options import EventOptions
@@ -52,14 +53,14 @@ class KinesisFormatter(logging.Formatter):
                     "give the handler a logging.Formatter",
                 )  # fmt: skip
         super().__init__(style=style, validate=validate)
-        given: dict[str, Any] = {n: value for n, value in options.items() if value is not None}
-        self._encoder = new_encoder(EventOptions(**given))
+        self._encoder = new_encoder(EventOptions.from_environment(**options))
 
     @classmethod
     def of(cls, encoder: Encoder | ShapedEncoder) -> KinesisFormatter:
         """Return a formatter that writes as an encoder does."""
-        formatter = cls()
-        formatter._encoder = encoder
+        formatter = cls.__new__(cls)
+        logging.Formatter.__init__(formatter)
+        formatter._encoder = encoder  # noqa: SLF001 - its own
         return formatter
 
     def format(self, record: logging.LogRecord) -> str:
@@ -93,9 +94,6 @@ class KinesisFormatter(logging.Formatter):
         if type(msg) is str and type(record) is logging.LogRecord:
             message = msg % args if args else msg  # getMessage, without the call
         else:
-            parts = log_record.event_dict_of(record)
-            if parts is not None:
-                return self._encoder.encode(*parts)
             message, attributes = log_record.message(record)
         span = current_span() if SPANS in _modules else None
         details = None
@@ -105,6 +103,11 @@ class KinesisFormatter(logging.Formatter):
             or attributes is not None
             or span is not None
         ):
+            fields = record.__dict__
+            if "level" in fields or "_logger" in fields:
+                parts = log_record.event_dict_of(record, message)
+                if parts is not None:
+                    return self._encoder.encode(*parts)
             details = log_record.details(record, attributes, span)
         return self._encoder.encode(created, call_site, message, details)
 

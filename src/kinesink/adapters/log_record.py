@@ -10,13 +10,16 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.adapters.event_dict import exception_of, translate
+from kinesink.adapters import event_dict
+from kinesink.adapters.event_dict import HAS_TASKS, exception_of, translate
 from kinesink.adapters.partition_key import Readers
 from kinesink.event.current_span import current_span
 from kinesink.event.parts import Details, TraceIds
-from kinesink.event.plain_values import ExceptionFields, text
+from kinesink.event.plain_values import ExceptionFields, text, type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kinesink.adapters.event_dict import Parts
     from kinesink.event.parts import CallSite
 
@@ -32,9 +35,6 @@ _NO_EXTRAS: Final = frozenset(_BLANK) | {
     "message", "asctime", "otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName",
 }  # fmt: skip
 
-HAS_TASKS: Final = "taskName" in _BLANK
-"""From Python 3.12 on; before, ``taskName`` is a legal name for an extra."""
-
 
 def call_site(record: logging.LogRecord) -> CallSite:
     """Return what repeats from one record to the next."""
@@ -46,8 +46,10 @@ def call_site(record: logging.LogRecord) -> CallSite:
 
 def template(record: logging.LogRecord) -> str:
     """Return the message before its arguments are filled in; runs next to no foreign code."""
-    msg = record.msg
-    return msg if isinstance(msg, str) else f"<{type(msg).__name__}>"
+    msg: object = record.msg
+    if type(msg) is dict:  # of structlog, say
+        msg = msg.get("event", msg)
+    return msg if isinstance(msg, str) else f"<{type_name(msg)}>"
 
 
 def message(record: logging.LogRecord) -> tuple[str, Attributes | None]:
@@ -79,8 +81,7 @@ def details(
     extras: Attributes = {}
     if len(fields) != BLANK_SIZE:
         extras = _extras(fields)
-        if "otelTraceID" in fields:
-            span = span or _injected(fields)
+        span = span or _injected(fields)
     exception = None
     if record.exc_info or record.exc_text:
         exception = exception_of(record.exc_info) or _cached_exception(record.exc_text)
@@ -90,28 +91,35 @@ def details(
     return Details(task, span, exception, record.stack_info, extras)
 
 
-def event_dict_of(record: logging.LogRecord) -> Parts | None:
-    """Return the parts of structlog's event dict, if ``wrap_for_formatter`` made the record."""
-    fields = vars(record)
-    if "_logger" not in fields or "_name" not in fields or not isinstance(record.msg, Mapping):
+def event_dict_of(record: logging.LogRecord, message: str = "") -> Parts | None:
+    """Return the parts of structlog's event dict, if the record came of one.
+
+    ``wrap_for_formatter`` makes the dict the message and leaves marks; where the dict is
+    extras, as ``render_to_log_kwargs`` and its kin have it, its level tells.
+
+    :param message: the record's message, for the latter.
+    """
+    fields = record.__dict__
+    said: Mapping[Any, Any]
+    if "_logger" in fields and "_name" in fields and isinstance(record.msg, Mapping):
+        said = record.msg
+    elif fields.get("level") == record.levelname.lower() and "event" not in fields:
+        said = {"event": message}
+    else:
         return None
-    # What the record knows stands in for what the dict does not say.
-    event_dict = {"_record": record, "logger": record.name, **record.msg}
-    if record.exc_info:
-        # The dict often says True, and what was handled then is gone.
-        event_dict["exc_info"] = record.exc_info
-    theirs = None
-    if record.stack_info:
-        theirs = event_dict.pop("stack", None)
-        event_dict["stack_info"] = record.stack_info
-    created, site, message, details = translate(event_dict, record.levelname.lower(), None, None)
-    own = Details() if details is None else Details(*details)
-    extras = _extras(fields)
-    if theirs is not None:
-        extras["stack"] = theirs
-    task = fields.get("taskName") if HAS_TASKS else None
-    attributes = {**extras, **(own.attributes or {})}
-    return created, site, message, own._replace(task=task, attributes=attributes)
+    # A copy, as a handler in another thread may be formatting the same record.
+    fields = dict(fields)
+    whole = {**_extras(fields), **said, "_record": record}
+    # The dict often says True, and what was handled then is gone.
+    whole["exc_info"] = record.exc_info or whole.get("exc_info")
+    whole["stack_info"] = record.stack_info or whole.get("stack_info")
+    if record.exc_text and not whole["exc_info"]:
+        whole.setdefault("exception", record.exc_text)
+    created, site, said_text, details = translate(
+        whole, record.levelname.lower(), record.name, None
+    )
+    own = Details(*(details or ()))
+    return created, site, said_text, own._replace(trace=own.trace or _injected(fields))
 
 
 def _extras(fields: dict[Any, Any]) -> Attributes:
@@ -125,6 +133,8 @@ def _extras(fields: dict[Any, Any]) -> Attributes:
 
 def _injected(fields: dict[str, Any]) -> TraceIds | None:
     """Return the span that OpenTelemetry's logging instrumentation has noted on a record."""
+    if "otelTraceID" not in fields:
+        return None
     try:
         trace_id, span_id = int(fields["otelTraceID"], 16), int(fields["otelSpanID"], 16)
         sampled = int(bool(fields.get("otelTraceSampled")))
@@ -152,8 +162,8 @@ def _attribute(record: logging.LogRecord, name: str) -> object:
     return value
 
 
-def _trace_id(_: logging.LogRecord) -> str | None:
-    span = current_span()
+def _trace_id(record: logging.LogRecord) -> str | None:
+    span = current_span() or _injected(record.__dict__)
     return span and span.trace_id
 
 
@@ -169,11 +179,28 @@ _FIELDS: Final = {
     "function": "funcName",
 }
 
+
+def _field(record: logging.LogRecord, name: str) -> object:
+    return getattr(record, _FIELDS.get(name, ""), None)
+
+
+def _either(
+    of_parts: Callable[..., object], of_record: Callable[..., object]
+) -> Callable[..., object]:
+    """Return what reads an event dict of structlog's where there is one, else the record."""
+
+    def read(record: logging.LogRecord, *name: str) -> object:
+        parts = event_dict_of(record)
+        return of_record(record, *name) if parts is None else of_parts(parts, *name)
+
+    return read
+
+
 READERS: Final[Readers[logging.LogRecord]] = Readers(
-    logger=lambda record: record.name,
-    pid=lambda record: record.process,
-    trace_id=_trace_id,
-    attribute=_attribute,
-    field=lambda record, name: getattr(record, _FIELDS.get(name, ""), None),
+    logger=_either(event_dict.READERS.logger, lambda record: record.name),
+    pid=_either(event_dict.READERS.pid, lambda record: record.process),
+    trace_id=_either(event_dict.READERS.trace_id, _trace_id),
+    attribute=_either(event_dict.READERS.attribute, _attribute),
+    field=_either(event_dict.READERS.field, _field),
 )
 """What a partition key can be made of."""

@@ -7,6 +7,7 @@ opentelemetry-sdk from 1.39 on, where its log records got their present names.
 from __future__ import annotations
 
 import os
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,6 @@ from kinesink.errors import ConfigurationError
 from kinesink.event.options import EventOptions
 from kinesink.event.redaction import RedactNames
 from kinesink.shell.origin import OWN, OWN_THREADS, is_own
-from kinesink.shell.process_exit import process_exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,16 +139,17 @@ class KinesisLogRecordExporter(LogRecordExporter):
             raise ConfigurationError(
                 "encoding", chosen, f"one of {', '.join(map(repr, _ENCODINGS))}"
             )
-        given = export_timeout or os.environ.get("KINESINK_EXPORT_TIMEOUT") or 10.0
-        self._export_timeout: Final = seconds("export_timeout", given)
+        if export_timeout is None:
+            export_timeout = os.environ.get("KINESINK_EXPORT_TIMEOUT") or 10.0
+        self._export_timeout: Final = seconds("export_timeout", export_timeout)
         self._acknowledge: Final = acknowledge
-        self._encode: Final = None if chosen == "json" else otlp.encoder_of(chosen)
+        self._format: Final = None if chosen == "json" else otlp.format_of(chosen)
         arguments: Any = parameters
-        if self._encode is not None and sink is None and not _says_framing(arguments):
+        if self._format is not None and sink is None and not _says_framing(arguments):
             arguments = {**arguments, "framing": "none"}
         self._translator: Final = _Translator(Door(stream_name, sink, arguments))
         self._door: Final = self._translator.door
-        if self._encode is not None:
+        if self._format is not None:
             _check_otlp(self._door, chosen)
         self._shut_down = False
 
@@ -159,30 +160,35 @@ class KinesisLogRecordExporter(LogRecordExporter):
         what is left of its deadline.
 
         :return: SUCCESS if all were acknowledged in time. FAILURE otherwise: something was
-            dropped meanwhile, or time was up; what is pending is still tried. After
-            :meth:`shutdown` FAILURE: the records count as dropped.
+            dropped meanwhile, or time was up; what is pending is still tried. FAILURE after
+            :meth:`shutdown`, when records count as dropped, and for a log call of the
+            producer's own, which is left out.
         """
         if self._shut_down:
             for _ in batch:
                 self._door.refuse(DropReason.SHUTDOWN)
             return _FAILURE
+        in_a_log_call = _inside_a_log_call(batch)
+        if in_a_log_call and self._door.is_own():
+            return _FAILURE
         sink = self._door.take()
-        waits = self._acknowledge and not _inside_a_log_call(batch)
+        waits = self._acknowledge and not in_a_log_call
         lost = sink.statistics().lost if waits else 0
-        taken = self._hand_over(sink, batch)
+        with sink.one_wake_up():
+            taken = self._hand_over(sink, batch)
         if not waits:
             return _SUCCESS if taken else _FAILURE
         if not taken or is_own():
             return _FAILURE
         # Whatever was accepted before the flush has ended when it is done. If nothing was
         # dropped meanwhile, all of it was delivered.
-        flushed = self._door.flush(process_exit.within(self._export_timeout))
+        flushed = self._door.flush(self._export_timeout)
         return _SUCCESS if flushed and sink.statistics().lost == lost else _FAILURE
 
     def _hand_over(self, sink: Sink, batch: Sequence[ReadableLogRecord]) -> bool:
         """Give the sink all records; return whether it has taken them."""
         taken = True
-        if self._encode is None:
+        if self._format is None:
             for record in batch:
                 lines = self._translator.lines_of(record)
                 key = self._translator.partition_key(record)
@@ -192,27 +198,12 @@ class KinesisLogRecordExporter(LogRecordExporter):
                     sink.refuse(DropReason.TOO_LARGE)
                     taken = False
             return taken
-        redact = self._door.options.redact
-        names = redact if isinstance(redact, RedactNames) else None
-        try:
-            requests = otlp.requests(batch, self._encode, self._door.options.max_event_bytes, names)
-        except Exception as error:  # noqa: BLE001 - each record by itself, so that one costs no other
-            self._door.trouble("opentelemetry", error)
-            alone = [self._request_of(record, names) for record in batch]
-            requests = [request for request in alone if request is not None]
-            taken = len(requests) == len(alone)
-        for request in requests:
+        options = self._door.options
+        redact = options.redact if isinstance(options.redact, RedactNames) else None
+        told = partial(self._door.trouble, "opentelemetry")
+        for request in otlp.requests(batch, self._format, options.max_event_bytes, redact, told):
             taken &= sink.emit(request)
         return taken
-
-    def _request_of(self, record: ReadableLogRecord, redact: RedactNames | None) -> bytes | None:
-        """Return the request of one record; None, counted as dropped, if there is none."""
-        try:
-            (request,) = otlp.requests([record], self._encode, 1, redact)  # type: ignore[arg-type]  # for JSON it is not asked
-        except Exception:  # noqa: BLE001 - told by who tried all of them
-            self._door.refuse(DropReason.INVALID)
-            return None
-        return request
 
     def force_flush(self, timeout_millis: float = 30000) -> bool:
         """Wait until what was handed over before is delivered or given up, and counted.

@@ -10,16 +10,18 @@ thread, service, deployment, host and process.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from kinesink.adapters.double_shipping import warn_of_bridge
 from kinesink.adapters.partition_key import Readers
 from kinesink.adapters.this_process import THIS_PROCESS
 from kinesink.event.parts import Severity, TraceIds
-from kinesink.event.plain_values import ExceptionFields, plain_object, plain_value, text
+from kinesink.event.plain_values import ExceptionFields, plain_object, plain_value, text, type_name
 from kinesink.event.process_facts import ProcessFacts
 
 if TYPE_CHECKING:
@@ -90,9 +92,11 @@ class RecordEncoder:
         # Looked for by identity: to compare resources and scopes takes longer than to write
         # an event. The last ones are looked at first.
         self._sources: dict[int, _Source] = {}
-        self._source = _Source(None, door.encoder(*of_resource({})).encode_nanoseconds)
+        self._of_none: Final = _Source(None, door.encoder(*of_resource({})).encode_nanoseconds)
+        self._source = self._of_none
         self._scopes: dict[int, _Scope] = {}
         self._scope = _Scope(None, "", None)
+        self._warned = False
         self._sites: dict[str | None, tuple[object, _Scope | None, CallSite]] = {}
 
     def encode(self, record: Record) -> Lines:
@@ -154,13 +158,17 @@ class RecordEncoder:
     def encode_bare(self, record: Record) -> Lines:
         """Return an event for which none of the application's code needs to run."""
         body = record.log_record.body
-        message = body if type(body) is str else f"<{type(body).__name__}>"
+        message = body if type(body) is str else f"<{type_name(body)}>"
         site: CallSite = ("", Severity(0), "", None, None, None, None, THIS_PROCESS.id)
-        return self._find_source(record.resource).encode(time.time_ns(), site, message)
+        try:
+            source = self._find_source(record.resource)
+        except Exception:  # noqa: BLE001 - it is no resource
+            source = self._of_none
+        return source.encode(time.time_ns(), site, message)
 
     def _find_source(self, resource: Resource | None) -> _Source:
         source = self._sources.get(id(resource))
-        if source is None or source.resource is not resource:
+        if source is None:
             told = of_resource({} if resource is None else resource.attributes)
             source = _Source(resource, self._door.encoder(*told).encode_nanoseconds)
             _remember(self._sources, id(resource), source)
@@ -169,9 +177,10 @@ class RecordEncoder:
 
     def _find_scope(self, scope: InstrumentationScope | None) -> _Scope:
         found = self._scopes.get(id(scope))
-        if found is None or found.scope is not scope:
+        if found is None:
             found = _Scope(scope, "" if scope is None else text(scope.name), more_of(scope))
             _remember(self._scopes, id(scope), found)
+            self._warned = self._warned or warn_of_bridge(self._door, found.name)
         self._scope = found
         return found
 
@@ -277,7 +286,13 @@ def _message(body: object, attributes: dict[Any, Any] | None) -> tuple[str, dict
             if name in items:
                 message = text(items.pop(name), None)
                 break
-        return message, {**items, **(attributes or {})}
+        if not attributes:
+            return message, items
+        # Of two values by one name the attribute has the name, and the other is kept beside.
+        taken = {name: items.pop(name) for name in attributes if name in items}
+        if taken:
+            items["body"] = {"body": items["body"], **taken} if "body" in items else taken
+        return message, {**items, **attributes}
     plain = plain_value(body)
     return plain if isinstance(plain, str) else orjson.dumps(plain).decode(), attributes
 
@@ -306,16 +321,32 @@ def _first(record: Record, names: tuple[str, ...]) -> object:
     return next((attributes[name] for name in names if name in attributes), None)
 
 
+def _file(record: Record) -> object:
+    path = _first(record, _FILE)
+    return os.path.basename(path) if isinstance(path, str) else path  # noqa: PTH119 - as logging itself
+
+
+def _level(record: Record) -> str:
+    return level_of(record.log_record.severity_text, record.log_record.severity_number)[0]
+
+
+#: Fields of the default schema.
+_READ_FIELD: Final[dict[str, Callable[[Any], object]]] = {
+    "level": _level,
+    "logger": _logger,
+    "pid": lambda _: THIS_PROCESS.id,
+    "event_name": lambda record: record.log_record.event_name,
+    "file": _file,
+    "line": lambda record: _first(record, _LINE),
+    "function": lambda record: _first(record, _FUNCTION),
+    "thread": lambda record: _first(record, _THREAD),
+}
+
+
 def _field(record: Record, name: str) -> object:
-    if name == "level":
-        log_record = record.log_record
-        return level_of(log_record.severity_text, log_record.severity_number)[0]
-    if name == "event_name":
-        return record.log_record.event_name
-    return _first(record, _NAMES.get(name, ()))
+    read = _READ_FIELD.get(name)
+    return read and read(record)
 
-
-_NAMES: Final = {"file": _FILE, "line": _LINE, "function": _FUNCTION, "thread": _THREAD}
 
 READERS: Final[Readers[Any]] = Readers(
     logger=_logger,

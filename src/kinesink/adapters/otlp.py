@@ -2,7 +2,11 @@
 
 Law: a request is about one resource, as the collector's awskinesis exporter writes them,
 and no larger than asked for unless it is a single record. Every record ends up in exactly
-one request.
+one request, whatever is in it: what OTLP cannot hold is replaced by what it can, and nothing
+is said through :mod:`logging`, which could come back as a record.
+
+The messages are made here and not by OpenTelemetry's own encoder: that one is private by
+name, logs what it leaves out, and gives up a whole batch for one body.
 
 Sources: opentelemetry-proto (collector/logs/v1, logs/v1) and the OTLP specification's
 "JSON Protobuf Encoding"; awskinesisexporter of opentelemetry-collector-contrib: one Kinesis
@@ -11,184 +15,371 @@ record per ResourceLogs.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import orjson
-from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk._logs import ReadableLogRecord
 
-from kinesink.event.otlp_json import any_value, key_values, record
-from kinesink.event.plain_values import plain_value
+from kinesink.adapters.otel_record import level_of
+from kinesink.event.otlp_json import any_value, key_values
+from kinesink.event.otlp_json import record as without_defaults
+from kinesink.event.plain_values import MAX_DEPTH, plain_value, text, type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from kinesink.event.redaction import RedactNames
 
-Batch = Sequence[ReadableLogRecord]
-Encode = Callable[[Batch], bytes]
-
 Encoding = Literal["json", "otlp_proto", "otlp_json"]
 
-#: Levels of nesting that OTLP's own encoder is given; deeper values are named as such.
-_PLAIN: Final = (bool, str, int, float, bytes, type(None))
+OnTrouble = Callable[[Exception], None]
+
+_NONE: Final[Mapping[str, Any]] = {}
+
+_INT64: Final = range(-(2**63), 2**63)
+
+_ATOMS: Final = (bool, float, bytes, type(None))
 
 
-def encoder_of(encoding: Encoding) -> Encode:
-    """Return what writes a batch of one resource.
+class LogRecord(NamedTuple):
+    """A log record of which each part is of its type and within its bounds."""
+
+    time: int = 0
+    observed_time: int = 0
+    severity_number: int = 0
+    severity_text: str = ""
+    body: Any = None
+    attributes: Mapping[str, Any] = _NONE
+    dropped_attributes: int = 0
+    flags: int = 0
+    trace_id: int = 0
+    span_id: int = 0
+    event_name: str = ""
+
+
+class Origin(NamedTuple):
+    """A resource, or an instrumentation scope, of which the same holds."""
+
+    attributes: Mapping[str, Any] = _NONE
+    schema_url: str = ""
+    name: str = ""
+    version: str = ""
+
+
+Scoped = tuple[Origin, Any]
+"""A scope, and a record of it in its format."""
+
+
+class Format(NamedTuple):
+    """How requests are written."""
+
+    record: Callable[[LogRecord], Any]
+    """Returns a record as :attr:`request` takes it."""
+    request: Callable[[Origin, Sequence[Scoped]], bytes]
+    """Returns the request of a resource and its records."""
+
+
+def format_of(encoding: Encoding) -> Format:
+    """Return how an encoding is written.
 
     :raises ImportError: if ``otlp_proto`` lacks its extra; names it.
     """
     if encoding == "otlp_json":
-        return _json
-    try:
-        # Private by name, and what OpenTelemetry's own exporters use; a test holds it.
-        from opentelemetry.exporter.otlp.proto.common._log_encoder import (  # noqa: PLC0415 - needs an extra
-            encode_logs,
-        )
-    except ModuleNotFoundError as error:
-        msg = (
-            "encoding='otlp_proto' needs 'opentelemetry-exporter-otlp-proto-common', which is "
-            "not installed: pip install 'kinesink[otlp]'"
-        )
-        raise ImportError(msg, name=error.name) from error
-
-    def encode(batch: Batch) -> bytes:
-        data: bytes = encode_logs(batch).SerializeToString()
-        return data
-
-    return encode
+        return Format(_json_record, _json_request)
+    protobuf = _Protobuf()
+    return Format(protobuf.record, protobuf.request)
 
 
 def requests(
-    batch: Batch, encode: Encode, max_bytes: int, redact: RedactNames | None = None
+    batch: Sequence[ReadableLogRecord],
+    form: Format,
+    max_bytes: int,
+    redact: RedactNames | None,
+    on_trouble: OnTrouble,
 ) -> list[bytes]:
-    """Return the requests that together hold a batch, in its order within each resource."""
-    by_resource: dict[Any, list[ReadableLogRecord]] = {}
+    """Return the requests that together hold a batch, in its order within each resource.
+
+    :param on_trouble: called with what reading a record has raised; it is sent without its
+        attributes.
+    """
+    known: dict[int, Origin] = {}
+    # By their text: objects of OpenTelemetry's may be of equal content, and not hashable.
+    names: dict[str, Origin] = {}
+
+    def origin_of(given: Resource | InstrumentationScope | None) -> Origin:
+        origin = known.get(id(given))
+        if origin is None:
+            origin = _origin(given)
+            origin = known[id(given)] = names.setdefault(repr(origin), origin)
+        return origin
+
+    by_resource: dict[int, tuple[Origin, list[Scoped]]] = {}
     for each in batch:
-        by_resource.setdefault(each.resource, []).append(_checked(each, redact))
+        resource = origin_of(each.resource)
+        _, scoped = by_resource.setdefault(id(resource), (resource, []))
+        try:
+            record = form.record(_log_record(each, redact))
+        except Exception as error:  # noqa: BLE001 - whatever is in it, it is sent, and its neighbours
+            on_trouble(error)
+            record = form.record(_bare(each))
+        scoped.append((origin_of(each.instrumentation_scope), record))
     found: list[bytes] = []
-    for records in by_resource.values():
-        _split(records, encode, max_bytes, found)
+    for resource, scoped in by_resource.values():
+        _split(resource, scoped, form, max_bytes, found)
     return found
 
 
-def _split(records: Batch, encode: Encode, max_bytes: int, found: list[bytes]) -> None:
-    data = encode(records)
-    if len(data) <= max_bytes or len(records) == 1:
+def _split(
+    resource: Origin, scoped: list[Scoped], form: Format, max_bytes: int, found: list[bytes]
+) -> None:
+    data = form.request(resource, scoped)
+    if len(data) <= max_bytes or len(scoped) == 1:
         found.append(data)
         return
-    half = len(records) // 2
-    _split(records[:half], encode, max_bytes, found)
-    _split(records[half:], encode, max_bytes, found)
+    half = len(scoped) // 2
+    _split(resource, scoped[:half], form, max_bytes, found)
+    _split(resource, scoped[half:], form, max_bytes, found)
 
 
-def _checked(given: ReadableLogRecord, redact: RedactNames | None) -> ReadableLogRecord:
-    """Return a record that OTLP can hold, redacted; the caller's own if nothing is amiss."""
+# -- what OpenTelemetry has, as what OTLP can hold --------------------------------------------
+
+
+def _origin(given: Any) -> Origin:  # noqa: ANN401 - a resource or a scope
+    try:
+        return Origin(
+            _attributes(given.attributes),
+            _text(given.schema_url),
+            _text(getattr(given, "name", None)),
+            _text(getattr(given, "version", None)),
+        )
+    except Exception:  # noqa: BLE001 - there is none, or it is none
+        return Origin()
+
+
+def _log_record(given: ReadableLogRecord, redact: RedactNames | None) -> LogRecord:
     log_record = given.log_record
-    attributes, body = log_record.attributes or {}, log_record.body
-    clean_attributes: Mapping[str, Any] = attributes
-    if redact is not None and attributes:
-        clean_attributes = redact(attributes)
-    elif not all(map(_is_valid, attributes.values())):
-        clean_attributes = {str(name): _valid(value) for name, value in attributes.items()}
-    clean_body: Any = body
-    if redact is not None and isinstance(body, Mapping):
-        clean_body = redact(body)
-    elif not _is_valid(body):
-        clean_body = _valid(body)
-    if clean_attributes is attributes and clean_body is body and log_record.trace_id is not None:
-        return given
-    clean = copy.copy(log_record)
-    clean.attributes = _counted(clean_attributes, given)
-    clean.body = clean_body
-    # What OTLP's encoder takes for none.
-    clean.trace_id = log_record.trace_id or 0
-    clean.span_id = log_record.span_id or 0
-    return ReadableLogRecord(
-        log_record=clean,
-        resource=given.resource,
-        instrumentation_scope=given.instrumentation_scope,
-        limits=given.limits,
+    attributes: Any = log_record.attributes or {}
+    body: Any = log_record.body
+    if redact is not None:
+        attributes = redact(attributes)
+        if type(body) is not str and type(body) not in _ATOMS:
+            body = redact({"": body})[""]
+    return LogRecord(
+        _number(log_record.timestamp, 64),
+        _number(log_record.observed_timestamp, 64),
+        level_of(None, log_record.severity_number)[1],
+        _text(log_record.severity_text),
+        _value(body),
+        _attributes(attributes),
+        given.dropped_attributes,
+        _number(log_record.trace_flags, 32),
+        _number(log_record.trace_id, 128),
+        _number(log_record.span_id, 64),
+        _text(log_record.event_name),
     )
 
 
-def _counted(attributes: Mapping[str, Any], given: ReadableLogRecord) -> Mapping[str, Any]:
-    """Return attributes that still know how many were dropped."""
-    bounded = given.log_record.attributes
-    if attributes is bounded or not isinstance(bounded, BoundedAttributes):
-        return attributes
-    # Without it, SDKs before 1.40 take no nested values.
-    nested: Any = {"extended_attributes": True}
-    replaced = BoundedAttributes(attributes=attributes, immutable=False, **nested)
-    replaced.dropped = bounded.dropped
-    return replaced
+def _bare(given: ReadableLogRecord) -> LogRecord:
+    """Return what there is of a record without looking into anything of it."""
+    body = given.log_record.body
+    said = _text(body) if type(body) is str else f"<{type_name(body)}>"
+    return LogRecord(observed_time=time.time_ns(), body=said)
 
 
-def _is_valid(value: object) -> bool:
+def _attributes(given: Mapping[Any, Any]) -> dict[str, Any]:
+    return {_text(name): _value(value) for name, value in given.items()}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if type(value) is str and _is_valid(value) else text(value, None)
+
+
+def _number(value: object, bits: int) -> int:
+    """Return a number of so many bits; 0, which is none, for what is no such number."""
+    return int(value) if isinstance(value, int) and 0 <= value < 1 << bits else 0
+
+
+def _value(value: object) -> Any:  # noqa: ANN401 - whatever OTLP can hold
+    return value if _is_valid(value) else plain_value(value)
+
+
+def _is_valid(value: Any, depth: int = 1) -> bool:  # noqa: ANN401 - as above
+    """Tell whether OTLP can hold a value as it is, and readers of protobuf so deep a one."""
     kind = type(value)
-    if kind in _PLAIN:
-        return kind is not int or -(2**63) <= value < 2**63  # type: ignore[operator]  # as just seen
+    if kind is str:
+        return value.isascii() or _is_unicode(value)
+    if kind is int:
+        return value in _INT64
+    if kind in _ATOMS:
+        return True
+    if depth >= MAX_DEPTH:
+        return False
     if kind in {list, tuple}:
-        return all(map(_is_valid, value))  # type: ignore[call-overload]  # as just seen
-    return isinstance(value, dict) and all(
-        type(name) is str and _is_valid(inner) for name, inner in value.items()
+        return all(_is_valid(each, depth + 1) for each in value)
+    return kind is dict and all(
+        type(name) is str and _is_valid(name) and _is_valid(inner, depth + 1)
+        for name, inner in value.items()
     )
 
 
-def _valid(value: object) -> Any:  # noqa: ANN401 - an AnyValue
-    if _is_valid(value):
-        return value
-    plain = plain_value(value)
-    return plain if _is_valid(plain) else str(plain)
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _json(batch: Batch) -> bytes:
-    """Return a request in OTLP's JSON mapping, on one line."""
-    by_scope: dict[Any, list[dict[str, Any]]] = {}
-    for each in batch:
-        by_scope.setdefault(each.instrumentation_scope, []).append(_log_record(each))
-    resource = batch[0].resource
-    of_resource: dict[str, Any] = {
-        "resource": {"attributes": key_values(resource.attributes)},
-        "scopeLogs": [_of_scope(scope, records) for scope, records in by_scope.items()],
-    }
-    if resource.schema_url:
-        of_resource["schemaUrl"] = resource.schema_url
-    return orjson.dumps({"resourceLogs": [of_resource]}, option=orjson.OPT_APPEND_NEWLINE)
+# -- JSON -------------------------------------------------------------------------------------
 
 
-def _of_scope(scope: InstrumentationScope | None, records: list[dict[str, Any]]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if scope is not None:
-        told = {"name": scope.name}
-        if scope.version:
-            told["version"] = scope.version
-        if scope.attributes:
-            told["attributes"] = key_values(scope.attributes)
-    found: dict[str, Any] = {"scope": told, "logRecords": records}
-    if scope is not None and scope.schema_url:
-        found["schemaUrl"] = scope.schema_url
-    return found
-
-
-def _log_record(given: ReadableLogRecord) -> dict[str, Any]:
-    log_record = given.log_record
-    number = log_record.severity_number
-    return record(
+def _json_record(record: LogRecord) -> dict[str, Any]:
+    return without_defaults(
         {
-            "timeUnixNano": str(log_record.timestamp or ""),
-            "observedTimeUnixNano": str(log_record.observed_timestamp or ""),
-            "severityNumber": 0 if number is None else number.value,
-            "severityText": log_record.severity_text or "",
-            "body": any_value(log_record.body),
-            "attributes": key_values(log_record.attributes or {}),
-            "droppedAttributesCount": given.dropped_attributes,
-            "flags": int(log_record.trace_flags or 0),
-            "traceId": f"{log_record.trace_id:032x}" if log_record.trace_id else "",
-            "spanId": f"{log_record.span_id:016x}" if log_record.span_id else "",
-            "eventName": log_record.event_name or "",
+            "timeUnixNano": str(record.time or ""),
+            "observedTimeUnixNano": str(record.observed_time or ""),
+            "severityNumber": int(record.severity_number),
+            "severityText": record.severity_text,
+            "body": any_value(record.body),
+            "attributes": key_values(record.attributes),
+            "droppedAttributesCount": record.dropped_attributes,
+            "flags": record.flags,
+            "traceId": f"{record.trace_id:032x}" if record.trace_id else "",
+            "spanId": f"{record.span_id:016x}" if record.span_id else "",
+            "eventName": record.event_name,
         }
     )
+
+
+def _json_request(resource: Origin, scoped: Sequence[Scoped]) -> bytes:
+    """Return a request on one line."""
+    of_resource = {
+        "resource": {"attributes": key_values(resource.attributes)},
+        "scopeLogs": [
+            without_defaults(
+                {
+                    "scope": without_defaults(
+                        {
+                            "name": scope.name,
+                            "version": scope.version,
+                            "attributes": key_values(scope.attributes),
+                        }
+                    ),
+                    "logRecords": records,
+                    "schemaUrl": scope.schema_url,
+                }
+            )
+            for scope, records in _by_scope(scoped)
+        ],
+        "schemaUrl": resource.schema_url,
+    }
+    request = {"resourceLogs": [without_defaults(of_resource)]}
+    return orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _by_scope(scoped: Sequence[Scoped]) -> Iterable[tuple[Origin, list[Any]]]:
+    """Return the records of each scope, in their order."""
+    found: dict[int, tuple[Origin, list[Any]]] = {}
+    for scope, record in scoped:
+        found.setdefault(id(scope), (scope, []))[1].append(record)
+    return found.values()
+
+
+# -- protobuf ---------------------------------------------------------------------------------
+
+
+#: Where an AnyValue keeps a value of a kind, if not among arrays.
+_FIELDS: Final = {
+    str: "string_value",
+    bool: "bool_value",
+    int: "int_value",
+    float: "double_value",
+    bytes: "bytes_value",
+    dict: "kvlist_value",
+}
+
+
+class _Protobuf:
+    """Writes the messages of opentelemetry-proto."""
+
+    def __init__(self) -> None:
+        try:
+            from opentelemetry.proto.collector.logs.v1 import (  # noqa: PLC0415 - needs an extra
+                logs_service_pb2 as service,
+            )
+            from opentelemetry.proto.common.v1 import common_pb2 as common  # noqa: PLC0415 - as above
+            from opentelemetry.proto.logs.v1 import logs_pb2 as logs  # noqa: PLC0415 - as above
+            from opentelemetry.proto.resource.v1 import resource_pb2 as resource  # noqa: PLC0415 - as above
+        except ModuleNotFoundError as error:
+            msg = (
+                f"encoding='otlp_proto' needs {error.name!r}, which is not installed: "
+                "pip install 'kinesink[otlp]'"
+            )
+            raise ImportError(msg, name=error.name) from error
+        self._service: Final[Any] = service
+        self._common: Final[Any] = common
+        self._logs: Final[Any] = logs
+        self._resource: Final[Any] = resource
+
+    def record(self, record: LogRecord) -> Any:  # noqa: ANN401 - of a package that may be absent
+        """Return a LogRecord."""
+        trace_id, span_id = record.trace_id, record.span_id
+        return self._logs.LogRecord(
+            time_unix_nano=record.time,
+            observed_time_unix_nano=record.observed_time,
+            severity_number=record.severity_number,
+            severity_text=record.severity_text,
+            body=self._any_value(record.body),
+            attributes=self._key_values(record.attributes),
+            dropped_attributes_count=record.dropped_attributes,
+            flags=record.flags,
+            trace_id=trace_id.to_bytes(16, "big") if trace_id else b"",
+            span_id=span_id.to_bytes(8, "big") if span_id else b"",
+            event_name=record.event_name,
+        )
+
+    def request(self, resource: Origin, scoped: Sequence[Scoped]) -> bytes:
+        """Return an ExportLogsServiceRequest."""
+        of_resource = self._logs.ResourceLogs(
+            resource=self._resource.Resource(attributes=self._key_values(resource.attributes)),
+            scope_logs=[
+                self._logs.ScopeLogs(
+                    scope=self._common.InstrumentationScope(
+                        name=scope.name,
+                        version=scope.version,
+                        attributes=self._key_values(scope.attributes),
+                    ),
+                    log_records=records,
+                    schema_url=scope.schema_url,
+                )
+                for scope, records in _by_scope(scoped)
+            ],
+            schema_url=resource.schema_url,
+        )
+        request = self._service.ExportLogsServiceRequest(resource_logs=[of_resource])
+        data: bytes = request.SerializeToString()
+        return data
+
+    def _key_values(self, values: Mapping[str, Any]) -> list[Any]:
+        key_value, any_value = self._common.KeyValue, self._any_value
+        return [key_value(key=name, value=any_value(value)) for name, value in values.items()]
+
+    def _any_value(self, value: Any) -> Any:  # noqa: ANN401 - what _value has returned
+        common = self._common
+        kind = type(value)
+        if kind is int and not _is_valid(value):
+            kind, value = str, str(value)
+        if kind is dict:
+            value = common.KeyValueList(values=self._key_values(value))
+        elif value is None:
+            return common.AnyValue()
+        elif kind not in _FIELDS:
+            value = common.ArrayValue(values=[self._any_value(each) for each in value])
+        return common.AnyValue(**{_FIELDS.get(kind, "array_value"): value})

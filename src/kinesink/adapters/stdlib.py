@@ -63,13 +63,13 @@ class KinesisHandler(logging.Handler):
         # The same list: a log call looks there first.
         self._sinks = self._door.sinks
         self._key_of = self._door.key_of(log_record.READERS)
-        formatter = KinesisFormatter.of(self._door.encoder())
+        self._own_formatter = KinesisFormatter.of(self._door.encoder())
         # Asking the base class whether it has no filters costs a call.
         self._filters_itself = type(self).filter is not logging.Handler.filter
         # Last, because it makes the handler known: logging would flush half a handler at exit.
         super().__init__(level)
         # At once, because basicConfig gives a text formatter to a handler that has none.
-        self.setFormatter(formatter)
+        self.setFormatter(self._own_formatter)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Ship the record, unless a filter rejects it or the producer caused it.
@@ -137,7 +137,8 @@ class KinesisHandler(logging.Handler):
         """Emit a record that was logged while this thread renders another one."""
         depth = DEPTHS[thread]
         if depth >= MAX_NESTING:
-            self._hand_over(record, self._bare(record))
+            # Without a key, too: reading one may run the application's code.
+            self._door.hand_over(self._bare(record))
             return
         DEPTHS[thread] = depth + 1
         try:
@@ -210,14 +211,17 @@ class KinesisHandler(logging.Handler):
         return f"<{type(self).__name__} {self._door} ({logging.getLevelName(self.level)})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {"level": self.level, "filters": self.filters, "formatter": self.formatter}
+        state: dict[str, Any] = {"level": self.level, "filters": self.filters}
+        if self.formatter is not self._own_formatter:
+            # A copy has one of its own, which tells of trouble by the copy's sink.
+            state["formatter"] = self.formatter
         return _rebuild, (type(self), self._door.arguments), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The name stays behind, because logging finds handlers by name.
         self.setLevel(state["level"])
         self.filters = list(state["filters"])
-        self.setFormatter(state["formatter"])
+        self.setFormatter(state.get("formatter", self._own_formatter))
 
     def __deepcopy__(self, _: dict[int, Any]) -> KinesisHandler:
         return copy.copy(self)

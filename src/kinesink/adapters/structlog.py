@@ -6,26 +6,31 @@ came, and no error of ours reaches the log call.
 
 from __future__ import annotations
 
+import copy
+import sys
+from collections.abc import Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from structlog import DropEvent
+from structlog import BoundLoggerBase, DropEvent
+from structlog.stdlib import ProcessorFormatter
 
 from kinesink.adapters import partition_key as keys
 from kinesink.adapters.door import Door
 from kinesink.adapters.double_shipping import warn_of_handlers
-from kinesink.adapters.event_dict import translate
+from kinesink.adapters.event_dict import READERS, translate
 from kinesink.adapters.nesting import DEPTHS, MAX_NESTING
-from kinesink.adapters.partition_key import Readers
 from kinesink.adapters.this_process import THIS_PROCESS
-from kinesink.event.current_span import current_span
+from kinesink.event.plain_values import type_name
 from kinesink.shell.origin import OWN, OWN_THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from types import FrameType
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
+    from kinesink.adapters.event_dict import Parts
     from kinesink.adapters.parameters import Parameters
     from kinesink.event.parts import Lines
     from kinesink.shell.sink import Sink
@@ -36,52 +41,6 @@ __all__ = ["KinesisLogger", "KinesisLoggerFactory", "KinesisProcessor"]
 T = TypeVar("T")
 
 
-class _Event:
-    """What a partition key is read from: one event on its way."""
-
-    __slots__ = ("logger_name", "method_name", "value")
-
-    def __init__(self, value: Any, method_name: str, logger_name: str | None) -> None:  # noqa: ANN401 - an event dict or what a renderer made of it
-        self.value = value
-        self.method_name = method_name
-        self.logger_name = logger_name
-
-    def get(self, name: str) -> object:
-        """Return what the event dict holds under a name; what is rendered holds nothing."""
-        return self.value.get(name) if hasattr(self.value, "get") else None
-
-
-#: Fields of the default schema by their names in an event dict.
-_FIELDS: Final = {
-    "message": "event",
-    "file": "filename",
-    "line": "lineno",
-    "function": "func_name",
-    "thread": "thread_name",
-    "pid": "process",
-}
-
-
-def _field(event: _Event, name: str) -> object:
-    if name == "level":
-        return event.method_name
-    return event.get(_FIELDS.get(name, name))
-
-
-def _trace_id(_: _Event) -> str | None:
-    span = current_span()
-    return span and span.trace_id
-
-
-_READERS: Final[Readers[_Event]] = Readers(
-    logger=lambda event: event.get("logger") or event.logger_name,
-    pid=lambda _: THIS_PROCESS.id,
-    trace_id=_trace_id,
-    attribute=lambda event, name: event.get(name),
-    field=_field,
-)
-
-
 class _Shipper:
     """What processor and logger have in common: an event goes through the door."""
 
@@ -90,11 +49,13 @@ class _Shipper:
         # The same list: each event looks there first.
         self._sinks: Final = door.sinks
         self._encode: Final = door.encoder().encode
-        of_event = door.key_of(_READERS)
+        of_parts = door.key_of(READERS)
         given = door.options.partition_key
-        # A callable of the application's gets what structlog has, not our wrapping.
-        self._key_of: Final[Callable[[_Event], object] | None] = (
-            (lambda event: given(event.value)) if callable(given) else of_event
+        # A callable of the application's gets what structlog has, not our parts of it.
+        self._key_of: Final[Callable[[Any, Parts], object] | None] = (
+            (lambda value, _: given(value))
+            if callable(given)
+            else of_parts and (lambda _, parts: of_parts(parts))
         )
 
     def ship(self, value: Any, method_name: str, logger: object) -> None:  # noqa: ANN401 - as structlog has it
@@ -109,12 +70,21 @@ class _Shipper:
         DEPTHS[thread] = depth + 1
         name: str | None = None
         lines: Lines | None = None
+        parts: Parts | None
         try:
-            name = getattr(logger, "name", None)
-            if type(value) is dict and depth < MAX_NESTING:
-                lines = self._encode(*translate(value, method_name, name, THIS_PROCESS.id))
+            given = getattr(logger, "name", None)
+            # Some loggers have a method of whatever name they are asked for.
+            name = given if type(given) is str else None
+            if depth >= MAX_NESTING:
+                # Without a key, too: reading one may run the application's code.
+                lines = self._bare(value, method_name, name)
+                self.door.hand_over(lines)
+                return
+            if type(value) is dict:
+                parts = translate(value, method_name, name, THIS_PROCESS.id)
+                lines = self._encode(*parts)
             else:
-                lines = self._other(value, method_name, name, depth)
+                lines, parts = self._other(value, method_name, name)
             if self._key_of is None and type(lines) is bytes:
                 try:
                     sink = self._sinks[0]
@@ -122,7 +92,8 @@ class _Shipper:
                     sink = self.door.take()
                 sink.emit(lines)
             else:
-                self.door.hand_over(lines, self._key(value, method_name, name))
+                parts = parts or translate({}, method_name, name, THIS_PROCESS.id)
+                self.door.hand_over(lines, self._key(value, parts))
         except Exception as error:  # noqa: BLE001 - a log call raises nothing
             self.door.trouble("structlog", error)
             if lines is None:
@@ -133,27 +104,33 @@ class _Shipper:
             else:
                 del DEPTHS[thread]
 
-    def _other(self, value: Any, method_name: str, name: str | None, depth: int) -> Lines:  # noqa: ANN401 - as structlog has it
-        """Return the lines of what is no plain event dict, or is logged inside of a rendering."""
+    def _other(
+        self,
+        value: Any,  # noqa: ANN401 - as structlog has it
+        method_name: str,
+        name: str | None,
+    ) -> tuple[Lines, Parts | None]:
+        """Return the lines of what is no plain dict; of what a renderer has made no parts."""
         if isinstance(value, (str, bytes, bytearray)):
-            return _verbatim(value)
-        if depth >= MAX_NESTING:
-            return self._bare(value, method_name, name)
-        return self._encode(*translate(value, method_name, name, THIS_PROCESS.id))
+            return _verbatim(value), None
+        # Whatever is no event dict at all is the event itself.
+        event_dict = value if isinstance(value, Mapping) else {"event": value}
+        parts = translate(event_dict, method_name, name, THIS_PROCESS.id)
+        return self._encode(*parts), parts
 
     def _bare(self, value: Any, method_name: str, logger_name: str | None) -> Lines:  # noqa: ANN401 - as structlog has it
         """Return an event for which none of the application's code needs to run."""
-        message = value.get("event") if type(value) is dict else None
+        message = value.get("event") if type(value) is dict else value
         if type(message) is not str:
-            message = f"<{type(message).__name__}>"
+            message = f"<{type_name(message)}>"
         bare = translate({"event": message}, method_name, logger_name, THIS_PROCESS.id)
         return self._encode(*bare)
 
-    def _key(self, value: Any, method_name: str, logger_name: str | None) -> str | None:  # noqa: ANN401 - as structlog has it
+    def _key(self, value: Any, parts: Parts) -> str | None:  # noqa: ANN401 - as structlog has it
         if self._key_of is None:
             return None
         try:
-            return keys.usable(self._key_of(_Event(value, method_name, logger_name)))
+            return keys.usable(self._key_of(value, parts))
         except Exception as error:  # noqa: BLE001 - the application's code; its event goes keyless
             self.door.trouble("partition_key", error)
             return None
@@ -191,6 +168,10 @@ class _Open:
     def statistics(self) -> Statistics:
         """Return the account of the sink, which everything of one configuration shares."""
         return self._door.statistics()
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        # What it was made with is shared: a sink, say.
+        return copy.copy(self)
 
 
 class KinesisProcessor(_Open):
@@ -235,10 +216,10 @@ class KinesisProcessor(_Open):
         """Ship the event; return it as it came, or raise ``DropEvent`` to end the chain."""
         value: Any = event_dict
         if type(value) is tuple:
-            # What wrap_for_formatter returns: the event dict as the only argument.
-            value = value[0][0] if value and value[0] else {}
+            value = _first_argument(value)
         self._ship(value, method_name, logger)
-        if self._drop and not (type(value) is dict and "_record" in value):
+        # Asked here first, because that is where it nearly always is.
+        if self._drop and (sys._getframe(1).f_code is _CHAIN or _is_in_chain()):  # noqa: SLF001 - its caller
             raise DropEvent
         if not self._warned:
             self._warned = True
@@ -250,6 +231,32 @@ class KinesisProcessor(_Open):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._door}>"
+
+
+def _first_argument(arguments: tuple[Any, ...]) -> object:
+    """Return what the logger's method is called with: by ``wrap_for_formatter`` the event dict."""
+    first = arguments[0] if arguments else None
+    return first[0] if type(first) is tuple and first else arguments
+
+
+#: The code that calls processors. A logger's chain catches ``DropEvent``, a formatter's does not.
+_CHAIN: Final = BoundLoggerBase._process_event.__code__  # noqa: SLF001 - public to custom wrappers
+_FORMAT: Final = ProcessorFormatter.format.__code__
+
+
+def _is_in_chain() -> bool:
+    """Tell whether the processor was called in a logger's chain, and not in a formatter's.
+
+    Not by what the event dict holds: earlier processors may have taken out or rendered it.
+    """
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - whoever called the processor
+    while frame is not None:
+        if frame.f_code is _CHAIN:
+            return True
+        if frame.f_code is _FORMAT:
+            return False
+        frame = frame.f_back
+    return True
 
 
 class _NamedShipper(_Open):
@@ -326,10 +333,8 @@ class KinesisLogger(_NamedShipper):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), {**self._door.arguments, "name": self.name})
 
-    def __deepcopy__(self, _: dict[int, Any]) -> KinesisLogger:
+    def __copy__(self) -> KinesisLogger:
         return _logger_of(self._shipper, self.name)
-
-    __copy__ = __deepcopy__
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {self.name!r}"

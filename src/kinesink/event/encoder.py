@@ -12,6 +12,7 @@ by :class:`kinesink.event.shaped.ShapedEncoder`.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -23,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from kinesink.event.extras import Extras
-from kinesink.event.moment import second_and_digits, second_text
+from kinesink.event.moment import nanoseconds_of, second_and_digits, second_text
 from kinesink.event.options import FACTS, EventOptions
 from kinesink.event.oversize import oversize
-from kinesink.event.parts import FIELDS, Details, Nanoseconds, Severity
-from kinesink.event.plain_values import ExceptionFields, plain_object, plain_value, text
+from kinesink.event.parts import FIELDS, Details, Severity, TraceIds
+from kinesink.event.plain_values import ExceptionFields, own_copy, plain_object, plain_value, text
 from kinesink.event.process_facts import ProcessFacts
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 MAX_CALL_SITES: Final = 4096
 """Call sites whose text is kept ready, per encoder; when full, it starts anew. Some 4 MB
 at most: a call site is the same line of code in the same thread."""
+
+_MOST: Final = 2**63 - 1
+"""No reader of JSON takes every integer beyond; a line or a process id there is none."""
 
 OnTrouble = Callable[[str, Exception], None]
 """What an encoder tells of the application's own callables: which, and what they raised."""
@@ -78,6 +82,9 @@ class Encoder:
         self._clock: _Clock = (-math.inf, "")
         # What follows a name is a value, what comes before it a comma.
         self._key: Final = {name: f",{escape(options.name_of(name))}:" for name in FIELDS}
+        told = told_facts(options, self._facts)
+        #: What it says of the process.
+        self._told: Final = "".join(f"{self._key[name]}{_json(told[name])}" for name in told)
         self._begin: Final = f'{{{self._key["timestamp"][1:]}"'
         constants = {
             name: value
@@ -85,7 +92,7 @@ class Encoder:
             if name not in FACTS
         }
         if resource:
-            constants[options.name_of("resource")] = resource
+            constants[options.name_of("resource")] = own_copy(resource)
         #: How each line ends.
         self._tail: Final = f"{_members(constants)}}}\n"
         self._extras: Final = Extras(options, constants)
@@ -143,7 +150,7 @@ class Encoder:
                 end = self._end(process, place, details)
             line = f"{begin}{nanoseconds:09d}{before}{escape(message)}{end}".encode()
         except Exception:  # noqa: BLE001 - as above
-            line = self._encode_clean(Nanoseconds(moment), call_site, message, details)
+            line = self._encode_clean(nanoseconds_of(moment), call_site, message, details)
         return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
 
     def _encode_clean(
@@ -170,15 +177,8 @@ class Encoder:
 
     def _prepare(self, call_site: CallSite) -> _Fragments:
         level, level_number, logger, path, line, function, thread, process = call_site
-        static = self.options.static_fields or {}
-        facts = "".join(
-            f"{self._key[name]}{_json(static[name])}"
-            if name in static
-            else self._text(name, getattr(self._facts, name))
-            for name in FACTS
-        )
         file = path and os.path.basename(path)  # noqa: PTH119 - as logging itself
-        process_text = f"{facts}{self._number('pid', process)}{self._text('thread', thread)}"
+        process_text = f"{self._told}{self._number('pid', process)}{self._text('thread', thread)}"
         place = (
             f"{self._text('file', file)}{self._number('line', line)}"
             f"{self._text('function', function)}"
@@ -220,7 +220,8 @@ class Encoder:
                 for name, value in zip(ExceptionFields._fields, exception, strict=True)
                 if value
             )
-            parts.append(f"{self._key['exception']}{{{members[1:]}}}")
+            if members:
+                parts.append(f"{self._key['exception']}{{{members[1:]}}}")
         parts.append(self._text("stack_info", stack_info))
         if scope:
             parts.append(f"{self._key['scope']}{_json(scope)}")
@@ -239,7 +240,13 @@ class Encoder:
         return f"{self._key[name]}{escape(value)}" if value else ""
 
     def _number(self, name: str, value: int | None) -> str:
-        return f"{self._key[name]}{value:d}" if value else ""
+        return f"{self._key[name]}{value:d}" if value and -_MOST <= value <= _MOST else ""
+
+
+def told_facts(options: EventOptions, facts: ProcessFacts) -> dict[str, Any]:
+    """Return what an event says of its process, by field of the default schema."""
+    told = {**dataclasses.asdict(facts), **(options.static_fields or {})}
+    return {name: told[name] for name in FACTS if told[name] not in (None, "")}
 
 
 def severity_number(level_number: int) -> int:
@@ -289,15 +296,26 @@ def _clean_text(value: object) -> str | None:
 
 
 def _whole_number(value: object) -> int | None:
-    return value if type(value) in {int, Severity} else None  # type: ignore[return-value]  # as just seen
+    if type(value) in {int, Severity} and -_MOST <= value <= _MOST:  # type: ignore[operator]  # as just seen
+        return value  # type: ignore[return-value]
+    return None
+
+
+def _clean_trace(trace: TraceIds | None) -> TraceIds | None:
+    if trace is None:
+        return None
+    trace_id, span_id, flags = trace
+    return TraceIds(text(trace_id, None), text(span_id, None), _whole_number(flags) or 0)
 
 
 def clean_details(given: DetailsTuple) -> Details:
-    """Return details of which each text is one; attributes may still be anything."""
+    """Return details of which each text is one; values of attributes may still be anything."""
     details = Details(*given)
     return details._replace(
         task=_clean_text(details.task),
+        trace=_clean_trace(details.trace),
         exception=details.exception and ExceptionFields(*map(_clean_text, details.exception)),
         stack_info=_clean_text(details.stack_info),
         event_name=_clean_text(details.event_name),
+        dropped_attributes=_whole_number(details.dropped_attributes) or 0,
     )

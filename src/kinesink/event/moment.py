@@ -26,6 +26,14 @@ def second_and_digits(created: float) -> tuple[int, str]:
     return second + carry, f"{microseconds:06d}"
 
 
+def nanoseconds_of(moment: object) -> float:
+    """Return nanoseconds since 1970 as a moment; NaN if they are no number."""
+    try:
+        return Nanoseconds(moment)  # type: ignore[call-overload,no-any-return]  # may be anything
+    except Exception:  # noqa: BLE001 - what it is asked for may be the application's code
+        return math.nan
+
+
 def second_text(second: int) -> str:
     """Return a second as ISO 8601, in UTC and without its zone.
 

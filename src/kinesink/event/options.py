@@ -10,12 +10,14 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar, get_args
 
+import orjson
+
 from kinesink.config import UNITS_OF_BYTES, quantity
 from kinesink.core import limits
 from kinesink.errors import ConfigurationError
-from kinesink.event.parts import FIELDS
-from kinesink.event.plain_values import plain_object
+from kinesink.event.plain_values import own_copy
 from kinesink.event.redaction import RedactNames
+from kinesink.event.schemas import spec_of
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ that an aggregated record is never one event alone."""
 #: What a process says of itself; a static field of that name takes its place.
 FACTS: Final = ("service", "env", "version", "host")
 
-#: Constants may take no more than this share of an event.
+#: Neither constants nor names may take more than this share of an event.
 _MOST_CONSTANT: Final = 0.25
 
 _PREFIX: Final = "KINESINK_"
@@ -67,7 +69,9 @@ class EventOptions:
     """Other names for fields of the schema, outermost level."""
 
     static_fields: Mapping[str, Any] | None = None
-    """Fields with the same value in every event."""
+    """Fields with the same value in every event. One called ``service``, ``env``,
+    ``version`` or ``host`` is instead of what the environment says, None or an empty text
+    for nothing at all."""
 
     redact: Redact | None = None
     """What must not be shipped: ``default`` (passwords, tokens and their kin) or names,
@@ -126,38 +130,36 @@ class EventOptions:
 
     def _check_names(self) -> None:
         """Refuse names that would stand twice in one event, or nowhere."""
-        rename, static = self.rename or {}, self.static_fields or {}
+        rename, static, spec = self.rename or {}, self.static_fields or {}, spec_of(self.schema)
         targets = list(rename.values())
         if len(set(targets)) < len(targets):
-            raise ConfigurationError("rename", dict(rename), "two fields would have the same name")
-        if self.schema == "default":
-            if self.extra != "flat" and (unknown := sorted(set(rename) - set(FIELDS))):
+            raise ConfigurationError("rename", rename, "two fields would have the same name")
+        if not callable(self.schema):
+            if self.extra != "flat" and (unknown := sorted(set(rename).difference(spec.names))):
                 raise ConfigurationError(
-                    "rename", dict(rename), f"the default schema has no {unknown[0]!r}; "
-                    f"its fields are {', '.join(FIELDS)}",
+                    "rename", rename, f"the schema {self.schema!r} has no {unknown[0]!r}; "
+                    f"its fields are {', '.join(spec.names)}",
                 )  # fmt: skip
-            kept = set(FIELDS) - set(rename)
-            if taken := sorted(kept.intersection(targets)):
-                raise ConfigurationError(
-                    "rename", dict(rename), f"there is a field {taken[0]!r} already"
-                )
-            names = {self.name_of(field) for field in FIELDS if field not in FACTS}
-            if taken := sorted(names.intersection(static)):
-                raise ConfigurationError(
-                    "static_fields", dict(static), f"{taken[0]!r} is different in every event"
-                )
-        size = len(json.dumps(plain_object(static)))
-        if size > self.max_event_bytes * _MOST_CONSTANT:
+            if taken := sorted(set(spec.names).difference(rename).intersection(targets)):
+                raise ConfigurationError("rename", rename, f"there is a field {taken[0]!r} already")
+        names = {self.name_of(field) for field in spec.names if field not in spec.defaults}
+        if taken := sorted(names.difference(FACTS).intersection(static)):
             raise ConfigurationError(
-                "static_fields", f"{size} bytes", "a quarter of max_event_bytes at most"
+                "static_fields", static, f"{taken[0]!r} is a field of the event itself"
             )
+        for parameter, given in (("rename", rename), ("static_fields", static)):
+            size = len(orjson.dumps(given))
+            if size > self.max_event_bytes * _MOST_CONSTANT:
+                raise ConfigurationError(
+                    parameter, f"{size} bytes", "a quarter of max_event_bytes at most"
+                )
 
     def _check_otel(self) -> None:
         """Refuse what the fixed shape of OTLP has no place for."""
         if self.extra == "flat":
             raise ConfigurationError("extra", "flat", "schema='otel' has attributes in one place")
         if self.rename:
-            raise ConfigurationError("rename", dict(self.rename), "schema='otel' has fixed names")
+            raise ConfigurationError("rename", self.rename, "schema='otel' has fixed names")
 
 
 def _schema(value: object) -> object:
@@ -172,7 +174,7 @@ def _extra(value: object) -> object:
         return value
     names = _names(value)
     # A way misspelt would be a name, and everything else would be left out.
-    if isinstance(value, str) and len(names) == 1 and get_close_matches(names[0], ways):
+    if isinstance(value, str) and len(names) == 1 and get_close_matches(names[0].lower(), ways):
         raise ValueError
     return frozenset(names)
 
@@ -187,15 +189,15 @@ def _names(value: object) -> list[str]:
     raise TypeError
 
 
-def _mapping(value: object) -> Mapping[str, Any] | None:
+def _mapping(value: object) -> dict[str, Any] | None:
     if isinstance(value, str):
         text = value.strip()
         value = json.loads(text) if text.startswith("{") else dict(map(_pair, _names(text)))
-    if value is None or (
-        isinstance(value, Mapping) and all(isinstance(name, str) and name for name in value)
-    ):
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and all(isinstance(name, str) and name for name in value):
         # A copy: whoever gave it may change it later.
-        return None if value is None else dict(value)
+        return own_copy(value) or None
     raise TypeError
 
 
@@ -206,7 +208,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _rename(value: object) -> Mapping[str, str] | None:
+def _rename(value: object) -> dict[str, str] | None:
     names = _mapping(value)
     if names is None or all(isinstance(name, str) and name for name in names.values()):
         return names

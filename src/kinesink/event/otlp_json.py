@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.event.plain_values import plain_value
+from kinesink.event.plain_values import plain_object, plain_value, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,6 +44,7 @@ _RECORD: Final = {
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**63 - 1
+_TIME_MAX: Final = 2**64 - 1  # fixed64, and not negative
 
 
 def any_value(value: object) -> Json:
@@ -55,7 +56,7 @@ def any_value(value: object) -> Json:
 
 
 def _of_int(value: int) -> Json:
-    number = str(int(value))
+    number = text(int(value), None)
     return {"intValue" if _INT_MIN <= value <= _INT_MAX else "stringValue": number}
 
 
@@ -68,7 +69,7 @@ def _of_float(value: float) -> Json:
 
 #: Kinds of values, the first that fits counts, and what they become.
 _KINDS: Final[tuple[tuple[Any, Callable[[Any], Json]], ...]] = (
-    (str, lambda value: {"stringValue": value}),
+    (str, lambda value: {"stringValue": text(value, None)}),
     (bool, lambda value: {"boolValue": value}),
     (int, _of_int),
     (float, _of_float),
@@ -81,7 +82,7 @@ _KINDS: Final[tuple[tuple[Any, Callable[[Any], Json]], ...]] = (
 
 def key_values(values: Mapping[Any, object]) -> list[Json]:
     """Return KeyValues of a mapping."""
-    return [{"key": str(name), "value": any_value(value)} for name, value in values.items()]
+    return [{"key": text(name, None), "value": any_value(value)} for name, value in values.items()]
 
 
 def logs_data_of_fields(fields: Json, time_ns: int) -> Json:
@@ -89,13 +90,13 @@ def logs_data_of_fields(fields: Json, time_ns: int) -> Json:
     resource = {
         new: fields[name] for name, new in _RESOURCE.items() if fields.get(name) is not None
     }
-    resource.update(fields.get("resource", {}))
+    resource.update(_shallow(fields.get("resource", {})))
     scope: Json = {"name": fields.get("logger", "")}
     told: Mapping[str, Any] = fields.get("scope", {})
     if "version" in told:
         scope["version"] = told["version"]
     if told.get("attributes"):
-        scope["attributes"] = key_values(told["attributes"])
+        scope["attributes"] = key_values(_shallow(told["attributes"]))
     of_scope: Json = {"scope": scope, "logRecords": [_record_of_fields(fields, time_ns)]}
     if "schema_url" in told:
         of_scope["schemaUrl"] = told["schema_url"]
@@ -113,11 +114,12 @@ def _record_of_fields(fields: Json, time_ns: int) -> Json:
     }
     for name, value in fields.get("exception", {}).items():
         attributes[f"exception.{name}"] = value
-    attributes.update(fields.get("attributes", {}))
+    attributes.update(_shallow(fields.get("attributes", {})))
+    moment = str(min(max(time_ns, 0), _TIME_MAX))
     return record(
         {
-            "timeUnixNano": str(time_ns),
-            "observedTimeUnixNano": str(time_ns),
+            "timeUnixNano": moment,
+            "observedTimeUnixNano": moment,
             "severityNumber": fields.get("severity_number", 0),
             "severityText": _SEVERITY_TEXTS.get(level, level),
             "body": any_value(fields["message"]),
@@ -129,6 +131,11 @@ def _record_of_fields(fields: Json, time_ns: int) -> Json:
             "eventName": fields.get("event_name", ""),
         }
     )
+
+
+def _shallow(values: Mapping[str, Any]) -> Json:
+    """Return values as deep as plain ones go: readers of protobuf refuse a hundred levels."""
+    return plain_object(values)
 
 
 def record(members: Iterable[tuple[str, Any]] | Json) -> Json:

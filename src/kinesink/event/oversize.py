@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from kinesink.event.schemas import MARKS, spec_of
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kinesink.event.options import EventOptions
     from kinesink.event.parts import Lines
 
@@ -21,22 +25,22 @@ _FLOOR: Final = 64
 _FROM_THE_MIDDLE: Final = frozenset({"stacktrace", "stack_trace", "stack_info", "stack"})
 """The ends of a stack trace tell the most: where it began and what failed."""
 
-_KEPT: Final = frozenset({
-    "timestamp", "@timestamp", "level", "log.level", "status", "severity_number", "logger",
-    "message", "event", "ecs.version", "trace_id", "span_id", "exception", "error", "attributes",
-    "resourceLogs", "truncated", "original_bytes", "cut",
-})  # fmt: skip
-"""Members of an event that are shortened and never taken out, in any schema."""
-
 MOST_CHUNKS: Final = 64
 """An event is split into no more than this; what is longer is cut first."""
+
+_MODEST: Final = 256
+"""A container of a schema's own is smaller, once its texts are cut; a larger one holds what
+the application has put there."""
 
 _NAMED: Final = 6
 """So many of the places that were cut are named, each in at most so many bytes of JSON."""
 _NAME_BYTES: Final = 40
 
-_MARKS_BYTES: Final = 120
-"""What the members that tell of a split take at most, besides their names."""
+_LONGEST: Final = ["x" * (_NAME_BYTES - 3)] * _NAMED
+"""Names of places that take as much room as any."""
+
+_SPARE: Final = 16
+"""A part of a text can be so many bytes short of its room: characters stay whole."""
 
 
 class _Place(NamedTuple):
@@ -63,10 +67,11 @@ def shorten(line: bytes, options: EventOptions) -> bytes:
     """Return the event of ``line`` in at most ``options.max_event_bytes``, newline included.
 
     Texts are cut to a common length, whole characters at a time, so the longest give
-    first. If that is not enough, attributes go, the largest first, then other fields. The
-    event says so: ``"truncated":true,"original_bytes":n,"cut":["message",…]``.
+    first. If that is not enough, attributes go, the largest first, then other fields, and
+    texts are cut only as much as is still needed. The event says so:
+    ``"truncated":true,"original_bytes":n,"cut":["message",…]``.
     """
-    event, cut = _shortened(line, ["x" * (_NAME_BYTES - 3)] * _NAMED, options)
+    event, cut = _shortened(line, _LONGEST, options)
     # Once more with as much room as the names of what was cut leave, if they stay the same.
     tighter, same = _shortened(line, cut, options)
     return orjson.dumps(tighter if same == cut else event, option=orjson.OPT_APPEND_NEWLINE)
@@ -93,9 +98,17 @@ def _marks(options: EventOptions, original: int, cut: list[str]) -> dict[str, An
 
 def _fit(event: dict[str, Any], max_bytes: int, options: EventOptions) -> list[str]:
     """Make an event fit; return the paths of what was cut or taken out."""
+    whole = [(place, place.holder[place.key]) for place in _texts(event)]
     cut = _cut_texts(event, _size(event) - max_bytes)
-    cut += _take_out(event, _size(event) - max_bytes, options)
-    return cut
+    out = _take_out(event, max_bytes, options)
+    if out:
+        # What had to go leaves room for the texts of what stays. A list with texts in it goes
+        # whole or not at all.
+        for (holder, key, _), text in whole:
+            if isinstance(holder, list) or key in holder:
+                holder[key] = text
+        cut = _cut_texts(event, _size(event) - max_bytes)
+    return cut + out
 
 
 def _named(paths: list[str]) -> list[str]:
@@ -134,17 +147,22 @@ def _texts(value: Any) -> list[_Place]:  # noqa: ANN401 - whatever JSON holds
         pairs = holder.items() if isinstance(holder, dict) else enumerate(holder)
         for key, part in pairs:
             if isinstance(part, str):
-                found.append(_Place(holder, key, f"{above}{key}"))
+                found.append(_Place(holder, key, _path(above, key)))
             elif isinstance(part, (dict, list)):
-                waiting.append((part, f"{above}{key}."))
+                waiting.append((part, f"{_path(above, key)}."))
     return found
+
+
+def _path(above: str, key: object) -> str:
+    """Return the path of a place, no longer than it takes to see that it is too long."""
+    return f"{above}{str(key)[:_NAME_BYTES]}"[:_NAME_BYTES]
 
 
 def _water_level(sizes: list[int], excess: int) -> int:
     """Return the size to which the larger ones must be cut for ``excess`` bytes to go."""
     sizes = sorted(sizes, reverse=True)
     total, level = 0, 0
-    for count, (size, following) in enumerate(zip(sizes, [*sizes[1:], 0], strict=True), 1):
+    for count, (size, following) in enumerate(zip(sizes, [*sizes[1:], 0], strict=False), 1):
         total += size
         level = (total - excess) // count
         if level >= following:
@@ -173,55 +191,68 @@ def _kept(text: str, characters: int, *, middle: bool) -> str:
     return f"{text[:head]}\n… {len(text) - characters} characters cut …\n{text[len(text) - tail :]}"
 
 
-def _take_out(event: dict[str, Any], excess: int, options: EventOptions) -> list[str]:
-    """Take members out, the largest first, until ``excess`` bytes are gone."""
+def _take_out(event: dict[str, Any], max_bytes: int, options: EventOptions) -> list[str]:
+    """Take members out, the largest first, until the event takes ``max_bytes``."""
     out: list[str] = []
-    if excess <= 0:
-        return out
-    for holder, above in _expendable(event, options):
-        places = holder.items() if isinstance(holder, dict) else enumerate(holder)
-        sizes = [
-            (_size(key) + _size(value), key)
-            for key, value in places
-            if above or key not in _protected(options)
-        ]
-        # From a list the largest can only be taken by its position, so the last of them first.
-        taken: list[Any] = []
-        for size, key in sorted(sizes, key=lambda pair: pair[0], reverse=True):
+    for places in _expendable(event, options):
+        excess = _size(event) - max_bytes
+        gone: list[_Place] = []
+        for size, place in sorted(places, key=lambda pair: pair[0], reverse=True):
             if excess <= 0:
                 break
             excess -= size
-            taken.append(key)
-            out.append(f"{above}{key}")
-        for key in sorted(taken, reverse=True) if isinstance(holder, list) else taken:
+            gone.append(place)
+        out += [path for _, _, path in gone]
+        # Of a list the last first, so that the others stay where they are.
+        for holder, key, _ in sorted(gone, key=lambda p: p.key if type(p.key) is int else 0)[::-1]:
             del holder[key]
     return out
 
 
-def _protected(options: EventOptions) -> frozenset[str]:
-    if callable(options.schema):
-        return frozenset()
-    return _KEPT.difference(options.rename or {}).union(
-        new for old, new in (options.rename or {}).items() if old in _KEPT
-    )
+def _expendable(event: dict[str, Any], options: EventOptions) -> Iterator[list[tuple[int, _Place]]]:
+    """Yield members with their sizes: those to go first, then more, in the end all."""
+    if options.schema == "otel" and "resourceLogs" in event:
+        yield from _expendable_of_otlp(event)
+    spec = spec_of(options.schema)
+    names, kept = ({*map(options.name_of, some)} for some in (spec.names, spec.kept))
+    attributes = options.name_of("attributes")
+    first: list[tuple[int, _Place]] = []
+    for size, place in _members(event):
+        part = event[place.key]
+        is_large = size > _MODEST or place.key == attributes
+        if place.key not in names or (isinstance(part, list) and is_large):
+            first.append((size, place))
+        elif isinstance(part, dict) and is_large:
+            first += _members(part, f"{place.path}.")
+    yield first
+    yield [pair for pair in _members(event) if pair[1].key not in kept]
+    yield _members(event)
 
 
-def _expendable(event: dict[str, Any], options: EventOptions) -> list[tuple[Any, str]]:
-    """Return what holds members that an event can do without, the first to give first."""
-    if options.schema == "otel":
-        (of_resource,) = event["resourceLogs"]
-        (of_scope,) = of_resource["scopeLogs"]
-        (record,) = of_scope["logRecords"]
-        places = [
-            (record.get("attributes", []), "attributes."),
-            (of_resource["resource"].get("attributes", []), "resource."),
-            (record["body"], "body."),
+def _expendable_of_otlp(event: dict[str, Any]) -> Iterator[list[tuple[int, _Place]]]:
+    (of_resource,) = event["resourceLogs"]
+    (of_scope,) = of_resource["scopeLogs"]
+    (record,) = of_scope["logRecords"]
+    told = (("", record), ("resource.", of_resource["resource"]), ("scope.", of_scope["scope"]))
+    yield [
+        pair
+        for above, holder in told
+        for pair in _members(holder.get("attributes", []), f"{above}attributes.")
+    ]
+    yield _members(record["body"], "body.")
+
+
+def _members(holder: dict[str, Any] | list[Any], above: str = "") -> list[tuple[int, _Place]]:
+    """Return the members of a container, and what each takes of the line."""
+    if isinstance(holder, dict):
+        return [
+            (_size(key) + _size(part), _Place(holder, key, _path(above, key)))
+            for key, part in holder.items()
         ]
-        return [*places, (event, "")]
-    name = options.name_of("attributes")
-    attributes = event.get(name)
-    nested = [(attributes, f"{name}.")] if isinstance(attributes, dict) else []
-    return [*nested, (event, "")]
+    return [
+        (_size(part), _Place(holder, number, _path(above, number)))
+        for number, part in enumerate(holder)
+    ]
 
 
 def _split(line: bytes, options: EventOptions) -> tuple[bytes, ...]:
@@ -229,39 +260,50 @@ def _split(line: bytes, options: EventOptions) -> tuple[bytes, ...]:
 
     Each has all other fields, and says which part it is: ``"chunk_id"`` is the same in
     all, ``"chunk"`` counts from 1 to ``"chunks"``, ``"split"`` names the field. If the other
-    fields alone take more than half of the limit, they are shortened first. An event without
-    a text of more than half the limit is shortened instead.
+    fields alone take more than half of the limit, they are shortened first, and so is a text
+    that would take more than :data:`MOST_CHUNKS`. An event without a text of more than half
+    the limit is shortened instead.
     """
     event: dict[str, Any] = orjson.loads(line)
-    places = _texts(event)
-    holder, key, path = max(places, key=lambda place: _size(place.holder[place.key]))
-    whole: str = holder[key]
     max_bytes = options.max_event_bytes
-    if _size(whole) <= max_bytes // 2:
-        # Not this text alone is what makes it too large, so its parts would not help.
+    sizes = [(_size(place.holder[place.key]), place) for place in _texts(event)]
+    size, place = max(sizes, key=lambda pair: pair[0], default=(0, _Place(event, "", "")))
+    holder, key, path = place
+    names = {name: options.name_of(name) for name in MARKS}
+    if size <= max_bytes // 2 or (holder is event and key in names.values()):
+        # Not this text alone is what makes it too large, so its parts would not help; or it
+        # stands where its parts would be told apart.
         return (shorten(line, options),)
+    whole: str = holder[key]
     holder[key] = ""
+    marks = _marks(options, len(line), _LONGEST)
+    cut: list[str] = []
     if _size(event) > max_bytes // 2:
-        longest = ["x" * (_NAME_BYTES - 3)] * _NAMED
-        room = max_bytes // 2 - _size(_marks(options, len(line), longest))
-        cut = _named(_fit(event, room, options))
+        cut = _fit(event, max_bytes // 2 - _size(marks), options)
         if _lacks(event, holder, key):
             # The text itself stood in what had to go.
             return (shorten(line, options),)
-        event.update(_marks(options, len(line), cut))
-    names = {name: options.name_of(name) for name in ("chunk_id", "chunk", "chunks", "split")}
-    marks = sum(map(len, names.values())) + _MARKS_BYTES
-    pieces = _pieces(whole, max_bytes - _size(event) - marks)
-    marked = {
+    told: dict[str, Any] = {
         names["chunk_id"]: os.urandom(8).hex(),
         names["split"]: _name(path),
-        names["chunks"]: len(pieces),
+        names["chunk"]: MOST_CHUNKS,
+        names["chunks"]: MOST_CHUNKS,
     }
+    # What all have, with as much as may have to be said of what was cut.
+    room = max_bytes - _size({**event, **marks, **told})
+    most = MOST_CHUNKS * (room - _SPARE)
+    if size > most:
+        whole = _cut(whole, most, middle=key in _FROM_THE_MIDDLE)
+        cut.insert(0, path)
+    if cut:
+        event.update(_marks(options, len(line), _named(cut)))
+    pieces = _pieces(whole, room)
+    told[names["chunks"]] = len(pieces)
     lines: list[bytes] = []
     for number, piece in enumerate(pieces, 1):
         holder[key] = piece
-        parts = {**event, **marked, names["chunk"]: number}
-        lines.append(orjson.dumps(parts, option=orjson.OPT_APPEND_NEWLINE))
+        told[names["chunk"]] = number
+        lines.append(orjson.dumps({**event, **told}, option=orjson.OPT_APPEND_NEWLINE))
     return tuple(lines)
 
 
@@ -275,8 +317,6 @@ def _pieces(text: str, max_bytes: int) -> list[str]:
     pieces: list[str] = []
     begin = 0
     while begin < len(text):
-        if len(pieces) == MOST_CHUNKS - 1 and _size(text[begin:]) > max_bytes:
-            return [*pieces, _cut(text[begin:], max_bytes, middle=False)]
         low, high = 1, min(len(text) - begin, max_bytes)
         while low < high:
             keep = (low + high + 1) // 2

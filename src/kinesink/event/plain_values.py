@@ -19,6 +19,8 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
@@ -70,6 +72,19 @@ def plain_object(values: Mapping[Any, object]) -> dict[str, Plain]:
 def plain_value(value: object) -> Plain:
     """Return a copy of one value that serialises to JSON, as :func:`plain_object` does."""
     return _Copy().of(value, 1)
+
+
+def own_copy(values: Mapping[Any, object]) -> dict[str, Any]:
+    """Return a copy of ``values`` to the last leaf, as they are in a line.
+
+    What JSON can say as it is stays as it is, whatever its size; else as
+    :func:`plain_object` has it. Never raises.
+    """
+    try:
+        copy: dict[str, Any] = orjson.loads(orjson.dumps(values))
+    except Exception:  # noqa: BLE001 - orjson may run the application's code
+        return plain_object(values)
+    return copy
 
 
 def text(value: object, max_characters: int | None = MAX_CHARACTERS) -> str:

@@ -44,7 +44,10 @@ class ProcessFacts:
             or resource.get("deployment.environment")
             or environ.get("DD_ENV")
             or None,
-            version=resource.get("service.version") or environ.get("DD_VERSION") or None,
+            version=resource.get("service.version")
+            or environ.get("DD_VERSION")
+            or environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+            or None,
             host=resource.get("host.name") or platform.node() or None,
         )
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesink.event.plain_values import plain_object
+from kinesink.event.plain_values import own_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from kinesink.event.plain_values import Plain
 
 REDACTED: Final = "[redacted]"
 
@@ -34,24 +32,25 @@ class RedactNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._given: Final = tuple(names)
-        normal = {_normal(name) for name in self._given}
-        self._names: Final = normal | DEFAULT_NAMES if DEFAULT in normal else normal
+        own = {_normal(name) for name in self._given if name != DEFAULT}
+        self._names: Final = own | DEFAULT_NAMES if DEFAULT in self._given else own
 
-    def __call__(self, attributes: Mapping[Any, object]) -> dict[str, Plain]:
-        """Return a copy as plain values, in which no value under such a name is left."""
-        # Plain first: what an object of the application's would show as a field is a name
+    def __call__(self, attributes: Mapping[Any, object]) -> dict[str, Any]:
+        """Return a copy as JSON has it, in which no value under such a name is left."""
+        # A copy first: what an object of the application's would show as a field is a name
         # like others.
-        return {name: self._of(name, value) for name, value in plain_object(attributes).items()}
-
-    def _of(self, name: str, value: Plain) -> Plain:
-        return REDACTED if _normal(name) in self._names else self._inside(value)
-
-    def _inside(self, value: Plain) -> Plain:
-        if isinstance(value, dict):
-            return {name: self._of(name, inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [self._inside(inner) for inner in value]
-        return value
+        copy = own_copy(attributes)
+        waiting: list[Any] = [copy]
+        while waiting:
+            holder = waiting.pop()
+            if isinstance(holder, dict):
+                for name in holder:
+                    if _normal(name) in self._names:
+                        holder[name] = REDACTED
+                waiting.extend(holder.values())
+            elif isinstance(holder, list):
+                waiting.extend(holder)
+        return copy
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RedactNames) and other._names == self._names

@@ -10,9 +10,11 @@ OTLP (opentelemetry-proto 1.x, logs.proto and its JSON mapping).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from kinesink.event import otlp_json
+from kinesink.event.parts import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +33,15 @@ class SchemaSpec(NamedTuple):
     """How one schema is written."""
 
     build: Callable[[Fields, int], Fields]
-    """Takes fields and nanoseconds since 1970; may keep and change the fields."""
+    """Takes fields and nanoseconds since 1970; may keep the fields."""
     extras: Placement
     """Where attributes go unless the options say otherwise."""
+    names: tuple[str, ...]
+    """The outermost names it may use, which no attribute and no static field takes."""
+    kept: frozenset[str]
+    """Of those, what stays longest in an event that is too large."""
+    defaults: frozenset[str] = frozenset()
+    """Of those, what a static field may replace, for it has a value of the schema's own."""
 
 
 def default(fields: Fields, _: int) -> Fields:
@@ -109,13 +117,15 @@ def datadog(fields: Fields, _: int) -> Fields:
 
 def structlog(fields: Fields, _: int) -> Fields:
     """Return the fields as structlog's JSONRenderer names them."""
+    error = fields.get("exception", {})
+    exception: Any = error.get("stacktrace") or ": ".join(
+        error[name] for name in ("type", "message") if name in error
+    )
     attributes = fields.get("attributes", {})
-    structured = attributes.get("exception")
-    exception: Any = fields.get("exception", {}).get("stacktrace")
-    if isinstance(structured, list):
-        attributes = {name: value for name, value in attributes.items() if name != "exception"}
-        fields["attributes"] = attributes
-        exception = structured
+    if isinstance(attributes.get("exception"), list):
+        exception = attributes["exception"]
+        rest = {name: value for name, value in attributes.items() if name != "exception"}
+        fields = {**fields, "attributes": rest}
     named = {
         "event": fields["message"],
         "level": _lower(fields),
@@ -144,16 +154,76 @@ def otel(fields: Fields, time_ns: int) -> Fields:
     return otlp_json.logs_data_of_fields(fields, time_ns)
 
 
-SCHEMAS: Final[dict[str, SchemaSpec]] = {
-    "default": SchemaSpec(default, "nested"),
-    "ecs": SchemaSpec(ecs, "dotted"),
-    "datadog": SchemaSpec(datadog, "flat"),
-    "structlog": SchemaSpec(structlog, "flat"),
-    "otel": SchemaSpec(otel, "own"),
-}
-
 #: What a schema without a name of its own for them leaves as the default schema has them.
-_REST: Final = ("task", "scope", "resource", "dropped_attributes_count", "kinesink_error")
+_REST: Final = (
+    "task",
+    "scope",
+    "resource",
+    "dropped_attributes_count",
+    "kinesink_error",
+    "attributes",
+)
+
+MARKS: Final = ("truncated", "original_bytes", "cut", "chunk_id", "chunk", "chunks", "split")
+"""What an event that was too large says of itself, in any schema."""
+
+ECS_OBJECTS: Final = (
+    "log", "service", "host", "process", "event", "trace", "span", "error", "ecs",
+)  # fmt: skip
+"""Names of the Elastic Common Schema below which there is room for more."""
+
+SCHEMAS: Final[dict[str, SchemaSpec]] = {
+    "default": SchemaSpec(
+        default, "nested",
+        FIELDS,
+        frozenset({
+            "timestamp", "level", "severity_number", "logger", "message", "trace_id", "span_id",
+            "exception", "attributes",
+        }),
+    ),
+    "ecs": SchemaSpec(
+        ecs, "dotted",
+        ("@timestamp", "log.level", "message", "ecs.version", *ECS_OBJECTS, "stack_info",
+         *_REST, *MARKS),
+        frozenset({
+            "@timestamp", "log.level", "message", "ecs.version", "log", "trace", "span", "error",
+            "attributes",
+        }),
+    ),
+    "datadog": SchemaSpec(
+        datadog, "flat",
+        ("timestamp", "status", "message", "logger", "service", "env", "version", "host",
+         "ddsource", "ddtags", "dd", "error", "pid", "file", "line", "event_name", "stack_info",
+         *_REST, *MARKS),
+        frozenset({"timestamp", "status", "message", "logger", "dd", "error", "attributes"}),
+        frozenset({"ddsource", "ddtags"}),
+    ),
+    "structlog": SchemaSpec(
+        structlog, "flat",
+        ("event", "level", "timestamp", "logger", "service", "env", "version", "host", "process",
+         "thread_name", "filename", "lineno", "func_name", "event_name", "trace_id", "span_id",
+         "exception", "stack", *_REST, *MARKS),
+        frozenset({
+            "event", "level", "timestamp", "logger", "trace_id", "span_id", "exception",
+            "attributes",
+        }),
+    ),
+    "otel": SchemaSpec(otel, "own", (*FIELDS, "resourceLogs"), frozenset({"resourceLogs"})),
+}  # fmt: skip
+
+
+def spec_of(schema: str | Callable[[Fields], Mapping[str, Any]]) -> SchemaSpec:
+    """Return the row of a schema, also of one that is the application's own."""
+    if not callable(schema):
+        return SCHEMAS[schema]
+
+    def build(fields: Fields, _: int) -> Fields:
+        event = schema(fields)
+        if isinstance(event, Mapping):
+            return dict(event)
+        raise TypeError(f"it returned {type(event).__name__}, no mapping")
+
+    return SchemaSpec(build, "own", FIELDS, frozenset())
 
 
 def _with_rest(named: Fields, fields: Fields) -> Fields:
@@ -161,7 +231,7 @@ def _with_rest(named: Fields, fields: Fields) -> Fields:
     event = {name: value for name, value in named.items() if value not in ({}, None, "")}
     if "stack" not in named and "stack_info" in fields:
         event["stack_info"] = fields["stack_info"]
-    for name in (*_REST, "attributes"):
+    for name in _REST:
         if fields.get(name):
             event[name] = fields[name]
     # An empty message is one.

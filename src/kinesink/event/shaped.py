@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from kinesink.event.encoder import Encoder, clean_call_site, clean_details, severity_number
-from kinesink.event.extras import Extras, add_dotted
-from kinesink.event.moment import nanoseconds, second_and_digits, second_text
+from kinesink.event.encoder import (
+    Encoder,
+    clean_call_site,
+    clean_details,
+    severity_number,
+    told_facts,
+)
+from kinesink.event.extras import Extras
+from kinesink.event.moment import nanoseconds, nanoseconds_of, second_and_digits, second_text
 from kinesink.event.options import FACTS
 from kinesink.event.oversize import oversize
-from kinesink.event.parts import Nanoseconds
-from kinesink.event.plain_values import plain_object, text
+from kinesink.event.plain_values import own_copy, plain_object, text
 from kinesink.event.process_facts import ProcessFacts
 from kinesink.event.redaction import REDACTED, RedactNames
-from kinesink.event.schemas import SCHEMAS, SchemaSpec
+from kinesink.event.schemas import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +35,12 @@ if TYPE_CHECKING:
     from kinesink.event.encoder import OnTrouble
     from kinesink.event.options import EventOptions
     from kinesink.event.parts import CallSite, DetailsTuple, Lines
-    from kinesink.event.schemas import Fields, Placement
+    from kinesink.event.schemas import Fields, Placement, SchemaSpec
+
+
+_ALWAYS: Final = frozenset({"message", "severity_number", "trace_flags", *FACTS})
+"""Fields that are not left out for being empty or zero: an empty message is one, and so are
+the flags of a trace that is not sampled."""
 
 
 def new_encoder(
@@ -52,7 +62,8 @@ class ShapedEncoder:
 
     A schema or a ``redact`` of the application's that raises costs no event: it is
     shipped in the default schema, if it was ``redact`` without what could hold a secret,
-    and says so in ``kinesink_error``.
+    and says so in ``kinesink_error``. What they get is theirs, and as JSON has it: text,
+    numbers, lists and dictionaries.
     """
 
     def __init__(
@@ -64,14 +75,19 @@ class ShapedEncoder:
         self.options: Final = options
         self._facts: Final = ProcessFacts.read() if facts is None else facts
         self._resource: Final = resource
-        static = options.static_fields or {}
-        self._said: Final = {name: static.get(name, getattr(self._facts, name)) for name in FACTS}
-        self._constants: Final = {name: static[name] for name in static if name not in FACTS}
+        self._told: Final = own_copy(told_facts(options, self._facts))
+        self._more: Final = own_copy(resource or {})
+        self._constants: Final = {
+            name: value
+            for name, value in (options.static_fields or {}).items()
+            if name not in FACTS
+        }
         self._extras: Final = Extras(options, self._constants)
         self._redact: Callable[[Fields], Any] | None = None
         if _is_callable(options.redact):
             self._redact = options.redact  # type: ignore[assignment]  # as just seen
-        self._schema: Final = _spec_of(options)
+        self._has_callable: Final = self._redact is not None or callable(options.schema)
+        self._schema: Final = spec_of(options.schema)
         self._placement: Final = _placement(options, self._schema)
         #: Called with what is wrong with the application's own callables.
         self.on_trouble: OnTrouble = _ignore
@@ -90,8 +106,7 @@ class ShapedEncoder:
             second, digits = second_and_digits(time.time())
             begin = second_text(second)
         fields = self._fields(f"{begin}.{digits}Z", call_site, message, details)
-        event = self._shaped(fields, nanoseconds(second, digits))
-        line = _dumped(event)
+        line = _dumped(self._shaped(fields, nanoseconds(second, digits)))
         if len(line) <= self.options.max_event_bytes:
             return line
         return oversize(line, self.options)
@@ -100,12 +115,12 @@ class ShapedEncoder:
         self, moment: int, call_site: CallSite, message: str, details: DetailsTuple | None = None
     ) -> Lines:
         """Return the event as one JSON line, as :meth:`Encoder.encode_nanoseconds` does."""
-        return self.encode(Nanoseconds(moment), call_site, message, details)
+        return self.encode(nanoseconds_of(moment), call_site, message, details)
 
     def _fields(
         self, timestamp: str, call_site: CallSite, message: str, details: DetailsTuple | None
     ) -> Fields:
-        """Return the event in the default schema, as a dictionary that nobody else has."""
+        """Return the event in the default schema, as JSON has it."""
         level, level_number, logger, path, line, function, thread, pid = clean_call_site(call_site)
         fields: Fields = {
             "timestamp": timestamp,
@@ -114,9 +129,7 @@ class ShapedEncoder:
             "logger": logger,
             "message": text(message, None),
         }
-        for name in FACTS:
-            fields[name] = self._said[name]
-        fields |= {"pid": pid, "thread": thread}
+        fields |= {**self._told, "pid": pid, "thread": thread}
         more = None if details is None else clean_details(details)
         if more is not None:
             fields["task"] = more.task
@@ -129,35 +142,28 @@ class ShapedEncoder:
             fields |= {
                 "exception": {name: value for name, value in exception.items() if value},
                 "stack_info": more.stack_info,
-                "scope": more.scope,
-                "attributes": self._extras.kept(dict(more.attributes or {})),
+                "scope": more.scope and own_copy(more.scope),
+                "attributes": self._extras.kept(more.attributes or {}),
                 "dropped_attributes_count": more.dropped_attributes,
             }
-        if self._resource:
-            fields["resource"] = dict(self._resource)
-        return {
-            name: value
-            for name, value in fields.items()
-            # An empty message is one, and a trace that is not sampled has flags 0.
-            if value or name in {"message", "severity_number", "trace_flags"}
-        }
+        fields["resource"] = self._more
+        return {name: value for name, value in fields.items() if value or name in _ALWAYS}
 
-    def _shaped(self, fields: Fields, time_ns: int) -> Mapping[str, Any]:
+    def _shaped(self, fields: Fields, time_ns: int) -> Fields:
         """Return what the stream gets of the fields."""
         if self._redact is not None:
-            fields = self._redacted(fields, self._redact)
-        if self._schema.extras == "own":
-            # Whoever places attributes places the constants as well.
-            fields = self._with_constants(fields)
+            fields = self._redacted(own_copy(fields), self._redact)
         try:
-            event = dict(self._schema.build(fields, time_ns))
-        except Exception as error:  # noqa: BLE001 - the application's code
+            given = self._with_constants(fields) if self._schema.extras == "own" else fields
+            built = self._schema.build(own_copy(given) if self._has_callable else given, time_ns)
+            return self._placed(built, self._placement)
+        except Exception as error:  # noqa: BLE001 - the application's code, or what it returned
             self.on_trouble("schema", error)
             told = {"kinesink_error": f"schema raised {type(error).__name__}"}
             return self._placed({**fields, **told}, "nested")
-        return self._placed(event, self._placement)
 
     def _with_constants(self, fields: Fields) -> Fields:
+        """Return fields with the constants, for whoever places attributes places those as well."""
         if self.options.schema == "otel":
             return {**fields, "resource": {**fields.get("resource", {}), **self._constants}}
         return {**fields, **self._constants}
@@ -167,22 +173,24 @@ class ShapedEncoder:
         rename = self.options.rename or {}
         if placement == "own":
             return {rename.get(name, name): value for name, value in event.items()}
-        attributes = event.pop("attributes", None)
-        event = {rename.get(name, name): value for name, value in event.items()}
-        event.update(self._constants)
+        attributes: Any = event.get("attributes")
+        shaped = {rename.get(n, n): value for n, value in event.items() if n != "attributes"}
+        shaped.update(self._constants)
+        if not isinstance(attributes, dict):
+            # What a callable has made of them stays together.
+            placement = "nested"
+        if placement == "flat":
+            beside, attributes = self._extras.beside(attributes, shaped)
+            shaped.update(beside)
+        elif placement == "dotted":
+            attributes = self._extras.add_dotted(shaped, attributes)
         if attributes:
-            nested = attributes
-            if placement == "flat":
-                beside, nested = self._extras.beside(attributes, event)
-                event.update(beside)
-            elif placement == "dotted":
-                nested = add_dotted(event, attributes)
-            if nested:
-                event[self.options.name_of("attributes")] = nested
-        return event
+            shaped[self.options.name_of("attributes")] = attributes
+        return shaped
 
     def _redacted(self, fields: Fields, redact: Callable[[Fields], Any]) -> Fields:
         """Return what a callable lets pass; if it fails, nothing it could have held back."""
+        needed = {"timestamp": fields["timestamp"], "message": ""}
         safe: Fields = {
             name: fields[name]
             for name in ("timestamp", "level", "severity_number", "logger", *FACTS, "pid")
@@ -192,7 +200,7 @@ class ShapedEncoder:
             redacted = redact(fields)
             if isinstance(redacted, Mapping):
                 # What a schema counts on is there, whatever the callable has left out.
-                return {**safe, "message": "", **redacted}
+                return {**redacted, **{n: needed[n] for n in needed if n not in redacted}}
             error: Exception = TypeError(f"it returned {type(redacted).__name__}, no mapping")
         except Exception as raised:  # noqa: BLE001 - the application's code
             error = raised
@@ -200,13 +208,6 @@ class ShapedEncoder:
         # Only the kind: the text may hold what was to be held back.
         told = f"redact raised {type(error).__name__}"
         return {**safe, "message": REDACTED, "kinesink_error": told}
-
-
-def _spec_of(options: EventOptions) -> SchemaSpec:
-    schema = options.schema
-    if callable(schema):
-        return SchemaSpec(lambda fields, _: dict(schema(fields)), "own")
-    return SCHEMAS[schema]
 
 
 def _placement(options: EventOptions, schema: SchemaSpec) -> Placement:
@@ -217,7 +218,7 @@ def _placement(options: EventOptions, schema: SchemaSpec) -> Placement:
     return "flat" if schema.extras == "nested" else schema.extras
 
 
-def _dumped(event: Mapping[str, Any]) -> bytes:
+def _dumped(event: Fields) -> bytes:
     try:
         return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
     except Exception:  # noqa: BLE001 - orjson may run the application's code

@@ -25,7 +25,7 @@ from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.shell import origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
-from kinesink.shell.process_exit import process_exit
+from kinesink.shell.process_exit import interpreter_exits, process_exit
 from kinesink.shell.reporter import Reporter, not_delivered
 from kinesink.shell.submission import Submissions
 
@@ -119,6 +119,9 @@ class Background:
     def request_flush(self, flush: Flush) -> None:
         """Ask for a flush of what is in the intake now."""
         self._intake.command(partial(_begin_flush, flush))
+        if self._may_start and interpreter_exits() and self._take_token():
+            # Nobody else will: once the exit has begun, Python 3.12 starts no more threads.
+            self._serve_here()
 
     def stop(self) -> None:
         """Ask the thread to deliver what is pending and to end."""

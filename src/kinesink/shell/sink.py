@@ -88,9 +88,11 @@ class Sink:
         try:
             yield
         finally:
-            # Whatever the producer has seen meanwhile: it may have gone to sleep since.
-            self._intake.awake = True
-            self._intake.wake()
+            # In this order, as the producer: who comes after the flag is cleared wakes it.
+            self._intake.awake = False
+            if self._intake.waiting:
+                self._intake.awake = True
+                self._intake.wake()
 
     def put(
         self,

@@ -68,7 +68,10 @@ class TestRecommended:
 
     @pytest.mark.parametrize("last", [WRAPPED, AS_ARGUMENTS], ids=["wrapped", "as arguments"])
     def test_structlog_by_way_of_the_handler(
-        self, registry: Registry, logger: logging.Logger, last: Any
+        self,
+        registry: Registry,
+        logger: logging.Logger,
+        last: Any,  # noqa: ANN401 - a processor
     ) -> None:
         """The handler ships what both libraries log, as they meant it."""
         logger.addHandler(KinesisHandler("app-logs"))

@@ -22,6 +22,8 @@ LOGGING = """{
       "stream_name": "app-logs",
       "partition_key": "logger",
       "linger": "250ms",
+      "static_fields": {"team": "checkout"},
+      "redact": "default",
       "time_to_live": "10min",
       "max_pending_bytes": "16MiB"
     }
@@ -48,16 +50,24 @@ with fake.serve() as server:
         logging.getLogger("shop.orders").info("order %d paid", number)
         logging.getLogger("shop.orders").debug("not shipped: the handler begins at INFO")
         logging.getLogger("shop.cart").warning("cart %d is empty", number)
+    logging.getLogger("shop.orders").info("card added", extra={"card": {"token": "4711"}})
 
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, kinesink.KinesisHandler)
     assert handler.flush(), handler.statistics()
 
 arrived = fake.user_records("app-logs")
-assert len(arrived) == 200
+assert len(arrived) == 201
+events = [json.loads(record.data) for record in arrived]
+assert {event["team"] for event in events} == {"checkout"}
+(added,) = (event for event in events if event["message"] == "card added")
+assert added["attributes"] == {"card": {"token": "[redacted]"}}
 # partition_key "logger": all events of one logger are in one shard, in their order.
 for logger in ("shop.orders", "shop.cart"):
-    mine = [record for record in arrived if json.loads(record.data)["logger"] == logger]
-    assert len(mine) == 100
-    assert len({record.shard_id for record in mine}) == 1
-    print(f"{logger}: {len(mine)} events in {mine[0].shard_id}")
+    shards = [
+        record.shard_id
+        for record, event in zip(arrived, events, strict=True)
+        if event["logger"] == logger
+    ]
+    assert len(set(shards)) == 1
+    print(f"{logger}: {len(shards)} events in {shards[0]}")
