@@ -263,7 +263,7 @@ def test_every_field_is_documented() -> None:
 
 
 SHOWN: Final = re.findall(
-    r"^```python\nKinesisHandler\(\"app-logs\", (.*)\)\n```\n\n```json\n(.*)\n```$",
+    r"^```python\nKinesisHandler\(\s*\"app-logs\", (.*)\s*\)\n```\n\n```json\n(.*)\n```$",
     CONFIGURATION,
     re.MULTILINE,
 )

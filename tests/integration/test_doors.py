@@ -121,7 +121,7 @@ def test_events_of_structlog_from_the_middle_of_the_chain(
     stream_name = make_stream(2)
     processor = KinesisProcessor(stream_name, partition_key=partition_key, **parameters)
     rendered = structlog.testing.CapturingLogger()
-    logger = structlog.wrap_logger(
+    bound = structlog.wrap_logger(
         rendered,
         [
             structlog.processors.add_log_level,
@@ -131,7 +131,7 @@ def test_events_of_structlog_from_the_middle_of_the_chain(
         ],
     ).bind(logger="shop.orders")
     for number in range(EVENTS):
-        logger.warning(f"order {number}", **attributes_of(number))
+        bound.warning(f"order {number}", **attributes_of(number))
     assert processor.flush(CALL_TIMEOUT)
     delivered(processor.statistics())
     processor.close()
@@ -154,9 +154,9 @@ def test_events_of_structlog_at_the_end_of_the_chain(
     """Through the logger, verbatim as the renderer made them."""
     stream_name = make_stream(2)
     factory = KinesisLoggerFactory(stream_name, **parameters)
-    logger = structlog.wrap_logger(factory("shop"), [structlog.processors.JSONRenderer()])
+    bound = structlog.wrap_logger(factory("shop"), [structlog.processors.JSONRenderer()])
     for number in range(EVENTS):
-        logger.warning(f"order {number}", **attributes_of(number))
+        bound.warning(f"order {number}", **attributes_of(number))
     assert factory.flush(CALL_TIMEOUT)
     delivered(factory.statistics())
     factory.close()

@@ -419,7 +419,7 @@ class TestPartitionKey:
             ("event_name", "order.accepted"),
             ("line", "12"),
             ("file", "orders.py"),
-            ("pid", str(os.getpid())),
+            pytest.param("pid", str(os.getpid()), id="pid"),
             ("attr:logger", None),
             ("attr:line", None),
             ("nothing", None),

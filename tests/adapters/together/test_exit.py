@@ -50,8 +50,8 @@ WAYS: Final = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_t12_what_was_logged_is_delivered(way: str, anyio_backend: str) -> None:
-    """Once each, and nothing is said."""
+def test_what_was_logged_is_delivered(way: str, anyio_backend: str) -> None:
+    """T12: once each, and nothing is said."""
     fake = make_fake()
     source = f"{WAYS[way]}\nfor number in range(700): log(f'event {{number}}')\n"
     ran = run_against(fake, source, KINESINK_BACKEND=anyio_backend, KINESINK_SHUTDOWN_TIMEOUT="20")
@@ -60,10 +60,10 @@ def test_t12_what_was_logged_is_delivered(way: str, anyio_backend: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_t13_an_endpoint_that_is_down_delays_the_exit_by_one_timeout(
+def test_an_endpoint_that_is_down_delays_the_exit_by_one_timeout(
     way: str, anyio_backend: str
 ) -> None:
-    """However many hooks wait for it: the deadline is the process's, and the loss is told."""
+    """T13: however many hooks wait for it, the deadline is the process's, and the loss is told."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         source = f"{WAYS[way]}\nfor number in range(700): log(f'event {{number}}')\n"
