@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
 import orjson
 
@@ -18,8 +18,6 @@ from kinesink.errors import ConfigurationError
 from kinesink.event.plain_values import own_copy
 from kinesink.event.redaction import RedactNames
 from kinesink.event.schemas import spec_of
-
-T = TypeVar("T")
 
 SchemaName = Literal["default", "ecs", "otel", "datadog", "structlog"]
 Fields = dict[str, Any]
@@ -98,9 +96,9 @@ class EventOptions:
             except (TypeError, ValueError):
                 raise ConfigurationError(name, given, allowed) from None
             object.__setattr__(self, name, value)
-        self._check_names()
         if self.schema == "otel":
             self._check_otel()
+        self._check_names()
 
     @classmethod
     def from_environment(cls, **parameters: Any) -> EventOptions:  # noqa: ANN401 - each is checked
