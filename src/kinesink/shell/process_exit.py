@@ -58,11 +58,16 @@ class ProcessExit:
         :param at_exit: seconds that the whole exit may take, if this is what begins it; None
             for ``timeout``.
         """
-        if not self.begun and not interpreter_exits():
+        if not self.leaving:
             return timeout
         if self._deadline is None:
             self._deadline = self.now() + (timeout if at_exit is None else at_exit)
         return min(timeout, max(0.0, self._deadline - self.now()))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the process ends: our exit hook has begun, or one of others has."""
+        return self.begun or interpreter_exits()
 
     @staticmethod
     def now() -> float:

@@ -175,7 +175,7 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             if lost:
                 text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
-                if process_exit.over:
+                if process_exit.leaving:
                     # No later report would tell of it.
                     self._reporter.say("shutdown", text)
                 else:
