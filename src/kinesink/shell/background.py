@@ -18,6 +18,7 @@ import threading
 import weakref
 from collections import deque
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import DropReason
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from kinesink.shell.producer_task import ProducerTask
 
     ClientFactory = Callable[[Config], KinesisClient]
+
+#: What the thread imports whole before any part of it. Where it began with a part while the
+#: application is importing the package, each would wait for what the other holds, and the
+#: interpreter then lets one import fail: ours, and the application's with it.
+_PACKAGES: Final = ("anyio", "httpcore", "httpx", "botocore")
 
 #: Seconds for telling of losses at exit, when the deadline has passed.
 _TELLING_TIME: Final = 0.5
@@ -191,6 +197,8 @@ class Background:
         try:
             # Imported here, because importing kinesink is to stay cheap, and before there is
             # a loop, because imports wait for each other.
+            for package in (self._config.backend, *_PACKAGES):
+                import_module(package)
             import anyio  # noqa: PLC0415 - not before the first event
 
             from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio

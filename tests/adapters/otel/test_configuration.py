@@ -88,7 +88,9 @@ class Program:
     def close(self) -> None:
         """Leave nothing behind."""
         self._process.kill()
-        self._process.communicate()
+        said = self._process.communicate()
+        # Seen only where a test has failed.
+        sys.stderr.writelines(said)
         self._server.__exit__(None, None, None)
 
 
