@@ -81,7 +81,8 @@ def details(
     extras: Attributes = {}
     if len(fields) != BLANK_SIZE:
         extras = _extras(fields)
-        span = span or _injected(fields)
+        if span is None and "otelTraceID" in fields:
+            span = _injected(fields)
     exception = None
     if record.exc_info or record.exc_text:
         exception = exception_of(record.exc_info) or _cached_exception(record.exc_text)
