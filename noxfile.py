@@ -178,6 +178,9 @@ def benchmarks(session: nox.Session) -> None:
     """Measure what an event costs; not in the default run, for its figures need a quiet machine."""
     install(session, "test")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "tests/benchmarks/log_call.py")
+        session.run("python", "tests/benchmarks/door_calls.py")
 
 
 @nox.session

@@ -137,6 +137,7 @@ class Encoder:
 
         :param moment: nanoseconds since 1970.
         """
+        # Written out as in encode, because a call for both would be a tenth of an event.
         try:
             second, nanoseconds = divmod(moment, 1_000_000_000)
             known, begin = self._clock
