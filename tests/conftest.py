@@ -17,7 +17,13 @@ pytest_plugins = ["tests.kinesis_mock"]
 WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 """Set by the nox session that installs no extra; elsewhere a missing trio is an error."""
 
-_NEED_EXTRAS = ["cli", "adapters/otel", "adapters/structlog", "adapters/together"]
+_NEED_EXTRAS = [
+    "cli",
+    "adapters/otel",
+    "adapters/structlog",
+    "adapters/together",
+    "integration/test_doors.py",
+]
 collect_ignore = _NEED_EXTRAS if WITHOUT_EXTRAS else []
 
 
