@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,11 @@ def test_integration_tests_run_only_when_named(expression: str | None) -> None:
     """No other -m reaches for Docker, nor does a plain run."""
     mark = [] if expression is None else ["-m", expression]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *mark, str(INTEGRATION)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    # Tests are run without variables of kinesink's; this one is about the tests.
+    environment = {**os.environ, "KINESINK_TEST_WITHOUT_EXTRAS": str(int(WITHOUT_EXTRAS))}
+    ran = subprocess.run(  # noqa: S603 - ours
+        command, env=environment, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout + ran.stderr
 
 
