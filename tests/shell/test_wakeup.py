@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
+import types
 
 import anyio
 import pytest
@@ -78,3 +80,14 @@ def test_a_scheduler_says_when_its_loop_has_ended(anyio_backend: str) -> None:
     assert callable(schedule)
     with pytest.raises(RuntimeError):
         schedule(time.monotonic)
+
+
+async def test_a_trio_that_is_only_being_imported_runs_nobody(
+    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may be in the middle of that, while asyncio runs this one."""
+    if anyio_backend_name == "asyncio":
+        monkeypatch.setitem(sys.modules, "trio", types.ModuleType("trio"))
+    wake = WakeUp()
+    wake()
+    await wake.wait_until(math.inf)

@@ -69,6 +69,7 @@ def _in_task_of(trio: ModuleType) -> bool:
     # Not in_trio_task(), which came with 0.29: an application may have an older one.
     try:
         trio.lowlevel.current_task()
-    except RuntimeError:
+    except (RuntimeError, AttributeError):
+        # No task of its own; or another thread, maybe of ours, is only importing it.
         return False
     return True
