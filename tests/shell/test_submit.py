@@ -543,3 +543,42 @@ last = Last()
         ran.out.splitlines()
         == ["not delivered (shutdown): not delivered when the process ended"] * 2
     )
+
+
+@pytest.mark.slow
+def test_s6_a_producer_that_begins_behind_the_exit_hook_holds_up_no_future(
+    anyio_backend: str,
+) -> None:
+    """Its thread was slow to import; what a finalizer hands over after that has a result."""
+    ran = run_script(
+        f"""
+import atexit, os, time
+def wait():
+    deadline = time.monotonic() + {PATIENCE}
+    while time.monotonic() < deadline:
+        producer = sink._background._producer
+        if producer is not None and producer._task is not None:
+            return
+        time.sleep(0.001)
+# Registered before that of kinesink's, and so run after it.
+atexit.register(wait)
+import kinesink
+sink = kinesink.Sink(kinesink.Config.from_environment(stream_name="app"))
+class Last:
+    def __init__(self):
+        self.sink = sink
+    def __del__(self, write=os.write):
+        try:
+            result = str(self.sink.submit(b"late").result({PATIENCE}))
+        except BaseException as error:
+            result = repr(error)
+        write(1, result.encode())
+last = Last()
+sink.emit(b"before")
+""",
+        KINESINK_ENDPOINT_URL="http://127.0.0.1:9",
+        KINESINK_SHUTDOWN_TIMEOUT="0",
+        KINESINK_BACKEND=anyio_backend,
+    )
+    assert ran.status == 0
+    assert ran.out == "not delivered (shutdown): not delivered when the process ended"

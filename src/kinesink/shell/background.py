@@ -264,9 +264,14 @@ class Background:
         self._give_up()
         self.submissions.wait_called_back(timeout)
         self._reporter.wait_told(max(process_exit.within(timeout), _TELLING_TIME))
+        # Also for a producer that is only beginning: its thread may be slow to import.
+        self._intake.guard = self._guarded
         if not self._may_start:
-            self._intake.wake = partial(self._wake_at_exit, self._intake.wake)
+            self._intake.attach(self._intake.wake)
             self._intake.awake = False
+
+    def _guarded(self, wake: Callable[[], None]) -> Callable[[], None]:
+        return partial(self._wake_at_exit, wake)
 
     def _wake_at_exit(self, wake: Callable[[], None]) -> None:
         """Wake the thread and wait for it: after the exit hook nobody else does."""

@@ -70,7 +70,7 @@ class Intake:
 
     __slots__ = (
         "_commands", "_in_hand", "_items", "_loose_bytes", "_max_bytes", "_moves", "_refused",
-        "_settled", "awake", "held_bytes", "held_events", "wake",
+        "_settled", "awake", "guard", "held_bytes", "held_events", "wake",
     )  # fmt: skip
 
     def __init__(self, max_pending_bytes: int, wake: Callable[[], None]) -> None:
@@ -98,6 +98,13 @@ class Intake:
         #: Whether the producer is bound to look; the caller's and the producer's flag.
         self.awake = False
         self.wake = wake
+        #: What is put around the wake-up of each producer that begins; from the end of an
+        #: exit on, whoever hands something over has to wait for it.
+        self.guard: Callable[[Callable[[], None]], Callable[[], None]] = _as_it_is
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Have a producer woken that begins to look here."""
+        self.wake = self.guard(wake)
 
     # -- from any thread -------------------------------------------------------
 
@@ -252,6 +259,10 @@ def new_intake(config: Config, wake: Callable[[], None]) -> Intake:
     if config.max_pending_events is None:
         return Intake(config.max_pending_bytes, wake)
     return CountingIntake(config.max_pending_bytes, config.max_pending_events, wake)
+
+
+def _as_it_is(wake: Callable[[], None]) -> Callable[[], None]:
+    return wake
 
 
 def _is_waited_for(item: Item) -> bool:

@@ -96,7 +96,7 @@ class ProducerTask:
         self.held_events = 0
         self.held_streams = 0
         self.held_bytes = 0
-        intake.wake = self._wake
+        intake.attach(self._wake)
 
     # -- for the producer, in the same loop ------------------------------------
 
