@@ -147,7 +147,7 @@ def otel_sdks(session: nox.Session, sdk: str) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Run the tests that need kinesis-mock: in Docker, or else in Node."""
-    install(session, "integration")
+    install(session, "integration", "instrumented")
     session.run("pytest", "-m", "integration", *session.posargs)
 
 

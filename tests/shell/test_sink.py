@@ -396,3 +396,22 @@ def test_an_event_refused_where_no_thread_runs_is_counted_without_starting_one(
     sink.refuse(DropReason.SHUTDOWN)
     assert sink.statistics().lost == 3
     assert not own_threads()
+
+
+def test_trouble_is_told_by_on_error(fake: FakeKinesis) -> None:
+    """With the stream's name, and without waiting for whoever listens."""
+    told: list[tuple[str, str]] = []
+    sink = make_sink(fake, on_error=lambda kind, text: told.append((kind, text)))
+    sink.report("Trouble", "something is amiss")
+    wait_until(lambda: told == [("Trouble", "stream 'app': something is amiss")])
+
+
+def test_a_sink_that_another_has_replaced_leaves_that_one_known() -> None:
+    """Letting go of the old one says nothing about the new one."""
+    config, one, another = make_config(linger=0.85), Holder(), Holder()
+    old = sinks.acquire(config, one)
+    del sinks._registry._sinks[config]
+    new = sinks.acquire(config, another)
+    assert new is not old
+    sinks.release(old, one)
+    assert sinks.acquire(config, one) is new
