@@ -302,12 +302,18 @@ def test_F5_the_search_goes_on_while_parts_of_a_request_expire() -> None:
     world.run(2)
     world.always = refuse(RESET)
     expired = 0
+
+    def back(request: PutRecordsRequest) -> Answered | Failure:
+        nonlocal expired
+        expired = world.lost(DropReason.EXPIRED)
+        world.always = refuse_bad(world)
+        return refuse_bad(world)(request)
+
     for i in range(6000):
-        world.keyed(b"bad %d" % i if i % 400 == 300 else b"%d" % i, key=str(i))
+        world.keyed(b"bad %d" % i if i % 200 == 150 else b"%d" % i, key=str(i))
         world.run(0.005)
         if i == 3000:
-            expired = world.lost(DropReason.EXPIRED)
-            world.always = refuse_bad(world)
+            world.always = back
     world.run(30)
     assert world.lost(DropReason.EXPIRED) - expired < 500
     assert world.lost(DropReason.REJECTED) >= 10

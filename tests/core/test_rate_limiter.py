@@ -124,13 +124,13 @@ class TestQueues:
             limited.add(keyed_entry(10, arrival=arrival), 7.0)
             limited.add(keyless_entry(10, arrival=arrival), 7.0)
         assert limited.oldest() == 1.0
-        gone = limited.withdraw(2.0)
+        gone = limited.withdraw(lambda entry: entry.oldest <= 2.0)
 
         assert sorted(entry.oldest for entry in gone) == [1.0] * 3 + [2.0] * 3
         assert limited.waiting == 6
         assert limited.oldest() == 5.0
-        assert limited.withdraw(2.0) == []
-        assert len(limited.withdraw(math.inf)) == 6
+        assert limited.withdraw(lambda entry: entry.oldest <= 2.0) == []
+        assert len(limited.withdraw(lambda _: True)) == 6
         assert limited.oldest() == math.inf
         assert limited.deadline(7.0) <= 7.0
         assert sends(limited, 8.0, start=7.0) == []
@@ -153,7 +153,7 @@ class TestQueues:
         one.spend(MIB)
         limited.add(keyed_entry(predicted=shard_id(0)), 0.0)
         assert sends(limited, 0.0) == []
-        limited.withdraw(math.inf)
+        limited.withdraw(lambda _: True)
         assert list(limited.ready_paces(1.0)) == []
         one.wait(1, 1.0)
 
@@ -185,7 +185,8 @@ class TestQueues:
             elif step == "throttle":
                 limited.throttled(shard_id(shard), now - 0.005, now, 0.7)
             elif step == "withdraw":
-                out += limited.withdraw(now - 0.05)
+                old = [entry for entry in limited.queued() if entry.oldest <= now - 0.05]
+                out += limited.withdraw(old.__contains__)
             else:
                 while (request := collector.form(limited, now)) is not None:
                     out += request.entries

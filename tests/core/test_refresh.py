@@ -134,6 +134,22 @@ class TestRefresh:
         assert refresh.failures == 0
         assert refresh.deadline() == 103.0
 
+    def test_a_question_that_failed_can_be_hastened_and_no_other(self) -> None:
+        """Once: if it fails again, it waits as long as it would have."""
+        refresh = asked_once()
+        refresh.hasten(1.0)
+        assert refresh.deadline() == 100.0
+        for _ in range(3):
+            refresh.due_at = 1.0
+            assert refresh.ask(1.0)
+            refresh.failed(1.0, jitter=1.0)
+        refresh.hasten(1.5)
+        assert refresh.ask(1.5)
+        refresh.hasten(1.6)
+        assert not refresh.ask(1.6)
+        refresh.failed(2.0, jitter=1.0)
+        assert refresh.deadline() == pytest.approx(2.0 + 1.5**3)
+
     def test_an_answer_nobody_asked_for_dates_nothing(self) -> None:
         """It still starts the period anew."""
         refresh = Refresh(period=100.0)

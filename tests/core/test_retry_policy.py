@@ -13,6 +13,7 @@ from kinesink.core.retry_policy import (
     CONNECTION_RESET,
     CREDENTIALS_FAILED,
     ENTRY_BACKOFF,
+    FAILURES_BEFORE_PROBING,
     INVALID_ENDPOINT,
     NO_CREDENTIALS,
     NO_REGION,
@@ -191,8 +192,8 @@ class TestDelays:
             (ENTRY_BACKOFF[Kind.THROTTLED], 0.1, 5.0),
             (ENTRY_BACKOFF[Kind.TRANSIENT], 0.05, 5.0),
             (REQUEST_BACKOFF[Kind.THROTTLED], 1.0, 20.0),
-            (REQUEST_BACKOFF[Kind.TRANSIENT], 0.05, 20.0),
-            (REQUEST_BACKOFF[Kind.STALE], 0.05, 20.0),
+            (REQUEST_BACKOFF[Kind.TRANSIENT], 0.05, 15.0),
+            (REQUEST_BACKOFF[Kind.STALE], 0.05, 15.0),
             (REQUEST_BACKOFF[Kind.CREDENTIALS], 1.0, 30.0),
             (REQUEST_BACKOFF[Kind.CLOCK], 1.0, 30.0),
             (REQUEST_BACKOFF[Kind.PERMANENT], 1.0, 30.0),
@@ -220,6 +221,18 @@ class TestDelays:
     ) -> None:
         """Its repair takes a person."""
         assert 0.5 <= request_delay(Kind.PERMANENT, 1, jitter) <= 1.0
+
+    @given(st.sampled_from([*REQUEST_BACKOFF]), st.integers(1, 100), st.floats(0, 1))
+    def test_what_is_down_is_probed_a_few_times_a_minute(
+        self, kind: Kind, failures: int, jitter: float
+    ) -> None:
+        """From the third failure in a row on, the lower half of the range is left out."""
+        delay = request_delay(kind, failures, jitter)
+        longest = request_delay(kind, failures, 1.0)
+        down = failures >= FAILURES_BEFORE_PROBING
+        assert (longest / 2 if down else 0.0) <= delay <= longest <= 30.0
+        if failures > 10:
+            assert delay >= 7.5
 
     @pytest.mark.parametrize(
         ("retry_after", "delay"), [(None, 2.0), (1.0, 2.0), (3.0, 3.0), (7.0, 7.0), (60.0, 7.0)]

@@ -154,11 +154,16 @@ class Aggregator:
         self._closed_bytes = 0
         return closed
 
-    def dissolve(self) -> list[Content]:
-        """Return everything in the window and empty it, to be routed again."""
+    def contents(self) -> list[Content]:
+        """Return everything in the window."""
         contents = [content for entry in self._closed for content in entry.contents]
         contents += self._keyless
         contents += [record for shared in self._keyed.values() for record in shared.records]
+        return contents
+
+    def dissolve(self) -> list[Content]:
+        """Return everything in the window and empty it, to be routed again."""
+        contents = self.contents()
         self._keyless, self._keyed, self._closed = [], {}, []
         self.take(math.inf)
         return contents

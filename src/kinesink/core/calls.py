@@ -14,6 +14,8 @@ from kinesink.core.entry import Entry
 from kinesink.core.retry_policy import FAILURES_BEFORE_PROBING, request_delay
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, Failure
@@ -80,10 +82,14 @@ class Calls:
         """Entries under way."""
         return sum(map(len, self._under_way.values()))
 
+    @property
+    def down(self) -> bool:
+        """Whether so many calls have failed in a row that the stream counts as away."""
+        return self.failures >= FAILURES_BEFORE_PROBING
+
     def may_send(self, now: float) -> bool:
         """Tell whether another call may begin; a failing stream is probed by one at a time."""
-        probing = self.refused_throughout or self.failures >= FAILURES_BEFORE_PROBING
-        most = 1 if probing else self._options.max_requests_in_flight
+        most = 1 if self.refused_throughout or self.down else self._options.max_requests_in_flight
         return now >= self.blocked_until and len(self._under_way) < most
 
     @property
@@ -141,11 +147,15 @@ class Calls:
                 gone.append((request.sent_at, Entry(expired, size=0)))
         return gone
 
-    def withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out the entries to be sent again with one from ``oldest_allowed`` or before."""
+    def queued(self) -> Iterator[Entry]:
+        """Yield the entries of the requests to be sent again."""
+        return (entry for request in self._again for entry in request.entries)
+
+    def withdraw(self, goes: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out the entries of the requests to be sent again with one that ``goes``."""
         entries: list[Entry] = []
         for request in list(self._again):
-            if request.oldest <= oldest_allowed:
+            if any(map(goes, request.entries)):
                 self._again.remove(request)
                 entries += request.entries
         return entries
@@ -159,5 +169,5 @@ class Calls:
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
         under_way = (left.oldest for call in self._under_way.values() for left in call)
-        again = (request.oldest for request in self._again)
+        again = (entry.oldest for entry in self.queued())
         return min(min(under_way, default=math.inf), min(again, default=math.inf))

@@ -6,13 +6,11 @@ later or given up, by the kind of the failure; each entry one of these, and once
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import DropReason, is_waited_for
 from kinesink.core.reports import KEPT, in_words
 from kinesink.core.retry_policy import (
-    FAILURES_BEFORE_PROBING,
     OWN_ERROR,
     Kind,
     can_resend_at_once,
@@ -85,7 +83,7 @@ class FailedCalls:
     def _back_off(self, kind: Kind, failure: Failure, sent_at: float, now: float) -> None:
         calls = self._stock.calls
         calls.failed(kind, failure, sent_at, now, self._jitter())
-        if kind in _TELL_AT_ONCE or calls.failures >= FAILURES_BEFORE_PROBING:
+        if kind in _TELL_AT_ONCE or calls.down:
             self._reports.failed("PutRecords", failure, KEPT)
 
     def _search(
@@ -124,7 +122,7 @@ class FailedCalls:
         """
         calls = self._stock.calls
         calls.refused_throughout = True
-        for waiting in reversed(calls.withdraw(math.inf)):
+        for waiting in reversed(calls.withdraw(lambda _: True)):
             self._stock.queue_again(waiting, now)
         if of.left is not None and of.entry.shared and of.left.ticketed:
             # One of many may be at fault, and the others are not to be told so.

@@ -61,10 +61,28 @@ class Ledger:
             self.dropped[reason] = self.dropped.get(reason, 0) + len(content)
             self._ended(content)
 
+    def moved_out(self, contents: Iterable[Content]) -> None:
+        """Count contents out as if they had never arrived: they are in another account."""
+        for content in contents:
+            self.accepted -= len(content)
+            self._ended(content)
+
     def refused(self, reason: DropReason) -> None:
         """Count one event that was accepted and dropped at once."""
         self.accepted += 1
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def take_back(self, reason: DropReason, events: int) -> int:
+        """Count events that were given up as if they had never arrived: they are elsewhere.
+
+        :returns: how many of them: no more than were given up here.
+        """
+        given_up = self.dropped.pop(reason, 0)
+        taken = min(events, given_up)
+        self.accepted -= taken
+        if taken < given_up:
+            self.dropped[reason] = given_up - taken
+        return taken
 
     def close_epoch(self) -> int:
         """Return the epoch of all that is pending, and begin a new one."""

@@ -4,7 +4,8 @@ Law: every call says ``now``; nothing waits, and nothing happens that is not ask
 for by :meth:`Pipeline.effects`. After ``effects(now)``, ``deadline(now) > now``.
 
 The surface is a handful of verbs: ``add``, ``effects``, ``request_done``,
-``shards_listed``, ``stream_described``, ``flush``, ``abandon``, ``deadline``.
+``shards_listed``, ``stream_described``, ``flush``, ``move_out_oldest``, ``drop_oldest``,
+``abandon``, ``deadline``.
 """
 
 from __future__ import annotations
@@ -103,6 +104,13 @@ class Pipeline:
         """The last failure of a whole call, in words; None before the first."""
         return self._reports.last_error
 
+    def oldest(self) -> float:
+        """Return the arrival of the oldest pending event; infinite without any.
+
+        Costs a look at every entry.
+        """
+        return self._stock.look_for_oldest()
+
     # -- what comes in ---------------------------------------------------------
 
     def add(self, contents: Iterable[Content], now: float) -> None:
@@ -114,6 +122,35 @@ class Pipeline:
         epoch = self.ledger.close_epoch()
         self._router.hurry(epoch)
         return epoch
+
+    def move_out_oldest(self, size: int, now: float, *, event_overhead: int) -> list[Content]:
+        """Take the oldest events out that wait, until they make up ``size`` bytes.
+
+        They are no longer accepted here: whoever holds them answers for them, and may add
+        them again. Left alone are events of calls under way or of answers not yet judged,
+        which may have been written, and those whose result somebody waits for. So less than
+        ``size`` may be found, also nothing; more than one event more never is.
+
+        It looks at all that waits, whatever ``size`` is, for some nanoseconds per event.
+        Taken a few per cent of that at a time, an event costs a few microseconds.
+
+        :param event_overhead: what an event counts for beside its data, in bytes.
+        :returns: the events, oldest arrival first.
+        """
+        out = self._stock.withdraw_oldest(size, now, event_overhead=event_overhead)
+        self.ledger.moved_out(out)
+        return out
+
+    def drop_oldest(
+        self, size: int, reason: DropReason, error: str, now: float, *, event_overhead: int
+    ) -> int:
+        """Give the oldest events up that wait: those of :meth:`move_out_oldest`.
+
+        :returns: how many.
+        """
+        out = self._stock.withdraw_oldest(size, now, event_overhead=event_overhead)
+        self._stock.drop(out, reason, error, now)
+        return sum(map(len, out))
 
     def abandon(self, reason: DropReason, error: str, now: float) -> None:
         """Give up all that is pending, calls under way included."""
@@ -141,6 +178,10 @@ class Pipeline:
                     self._log.failed(of.left, outcome, started=started, duration=duration)
             self._failed_calls.settle(request, carried, outcome, now)
             return
+        if self._calls.down:
+            # What was away is back, and its answers make the most of what waits.
+            self._router.shard_map.refresh.hasten(now)
+            self._router.facts.refresh.hasten(now)
         self._calls.succeeded()
         # Backwards: each that waits for its turn again is put first in line.
         for of, result in zip(reversed(carried), reversed(outcome.results), strict=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heappop, heappush
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.pace import LONGEST_BEAT, LONGEST_LOOK, Quiet, ShardPace
@@ -229,15 +230,19 @@ class RateLimiter:
         self.waiting -= 1
         return queue.popleft()
 
-    def withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out every entry with an event from ``oldest_allowed`` or before."""
+    def queued(self) -> Iterator[Entry]:
+        """Yield every entry that waits, each shard's in their order."""
+        return chain.from_iterable(self._queues())
+
+    def withdraw(self, goes: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out every entry of which ``goes`` is true."""
         out: list[Entry] = []
         for queue in self._queues():
-            if any(entry.oldest <= oldest_allowed for entry in queue):
+            if any(map(goes, queue)):
                 entries = list(queue)
                 queue.clear()
-                queue.extend(entry for entry in entries if entry.oldest > oldest_allowed)
-                out += [entry for entry in entries if entry.oldest <= oldest_allowed]
+                for entry in entries:
+                    (out if goes(entry) else queue).append(entry)
         for pace in self._paces.values():
             if not pace.queue:
                 pace.release()
@@ -246,7 +251,7 @@ class RateLimiter:
 
     def oldest(self) -> float:
         """Return the arrival of the oldest event that waits; infinite without any."""
-        return min((entry.oldest for queue in self._queues() for entry in queue), default=math.inf)
+        return min((entry.oldest for entry in self.queued()), default=math.inf)
 
     def deadline(self, now: float) -> float:
         """Return when the next entry may go."""

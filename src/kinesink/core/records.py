@@ -13,7 +13,9 @@ class DropReason(str, Enum):
     """Why an event was given up; each drop has exactly one reason."""
 
     QUEUE_FULL = "queue_full"
-    """The bound on pending bytes was reached."""
+    """A bound on what is pending was reached, in bytes or in events."""
+    SHED = "shed"
+    """Room was scarce, and left to events of higher levels."""
     TOO_LARGE = "too_large"
     """The event exceeds the record limit of the stream."""
     INVALID = "invalid"
@@ -26,6 +28,10 @@ class DropReason(str, Enum):
     """Kinesis refused the event for good."""
     THROTTLED = "throttled"
     """Refused for rate while ``fail_if_throttled`` is on."""
+    SPOOL_FAILED = "spool_failed"
+    """Its file in the spool could not be read any more, and has been set aside."""
+    SPOOL_FULL = "spool_full"
+    """The bound of the spool was reached, and it was the oldest."""
     SHUTDOWN = "shutdown"
     """The time for the shutdown ended first."""
 

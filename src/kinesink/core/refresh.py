@@ -102,6 +102,11 @@ class Refresh:
         self._repeated = False
         self.due_at = now + delay * (0.5 + jitter / 2)
 
+    def hasten(self, now: float) -> None:
+        """Ask again now if the question has failed: what it failed of seems to be over."""
+        if self.failures:
+            self.due_at = min(self.due_at, now)
+
     def deadline(self) -> float:
         """Return when :meth:`ask` next says yes, as far as is known."""
         return math.inf if self.asked_at is not None else self.due_at

@@ -21,6 +21,7 @@ from kinesink.core.stream_facts import Distribution, StreamFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from kinesink.core.entry import Entry
     from kinesink.core.lines import Compress
@@ -232,17 +233,27 @@ class Router:
         """
         expired = [content for content in self._waiting() if content.arrival <= oldest_allowed]
         if expired:
-            self._held = deque(c for c in self._held if c.arrival > oldest_allowed)
-            parked = {
-                shard_id: deque(r for r in records if r.arrival > oldest_allowed)
-                for shard_id, records in self._parked.items()
-            }
-            self._parked = {shard_id: left for shard_id, left in parked.items() if left}
+            self._keep(lambda content: content.arrival > oldest_allowed)
         company: list[Content] = []
         if self._aggregator.deadline - self._linger <= oldest_allowed:
             for content in self._aggregator.dissolve():
                 (expired if content.arrival <= oldest_allowed else company).append(content)
         return expired, company
+
+    def contents(self) -> Iterator[Content]:
+        """Yield everything that waits here: the window, and what is not routed yet."""
+        return chain(self._aggregator.contents(), self._waiting())
+
+    def withdraw(self, going: AbstractSet[Content], touched: AbstractSet[Content]) -> list[Content]:
+        """Take out the contents in ``going``.
+
+        :param touched: those, and what has become smaller.
+        :returns: what shared the window with one of these and is to be admitted again.
+        """
+        self._keep(lambda content: content not in going)
+        if touched.isdisjoint(self._aggregator.contents()):
+            return []
+        return [content for content in self._aggregator.dissolve() if content not in going]
 
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
@@ -263,6 +274,14 @@ class Router:
 
     def _waiting(self) -> Iterator[Content]:
         return chain(*self._parked.values(), self._held)
+
+    def _keep(self, stays: Callable[[Content], bool]) -> None:
+        """Forget what waits to be routed but for that of which ``stays`` is true."""
+        self._held = deque(filter(stays, self._held))
+        parked = {
+            shard_id: deque(filter(stays, records)) for shard_id, records in self._parked.items()
+        }
+        self._parked = {shard_id: left for shard_id, left in parked.items() if left}
 
     def _discovering(self, now: float) -> bool:
         """Tell whether the first answers about the stream are still to come."""

@@ -8,19 +8,22 @@ which is counted once. Wherever it is, it expires when its time to live ends.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from itertools import accumulate, chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
-from kinesink.core.ledger import Ledger
+from kinesink.core.ledger import Ledger, data_bytes
 from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import DropReason, Failure, is_waited_for
+from kinesink.core.records import Chunk, DropReason, Failure, is_waited_for
 from kinesink.core.retry_policy import READ_TIMEOUT
 from kinesink.core.router import Router
 from kinesink.core.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kinesink.core.calls import Remainder
     from kinesink.core.effects import Effect
@@ -65,6 +68,8 @@ class Stock:
         self.limiter = RateLimiter(options, jitter=jitter)
         self.calls = Calls(options)
         self.waiting = Waiting()
+        #: Where entries wait to be sent, those that were sent before first.
+        self._lines = (self.calls, self.waiting, self.limiter)
         self._wall_offset = wall_offset
         self._time_to_live = options.time_to_live
         #: No pending event has arrived before.
@@ -110,7 +115,7 @@ class Stock:
 
     def unqueue(self) -> Unqueued:
         """Take out everything that was routed and waits to be sent, oldest first."""
-        return Unqueued(self.limiter.withdraw(math.inf), self.router.dissolve())
+        return Unqueued(self.limiter.withdraw(_any), self.router.dissolve())
 
     def requeue(self, waiting: Unqueued, now: float, *, keep: bool) -> None:
         """Route what was taken out by what is known now.
@@ -124,6 +129,30 @@ class Stock:
             else:
                 contents += entry.contents
         self.admit([*contents, *waiting.contents], now)
+
+    def withdraw_oldest(self, size: int, now: float, *, event_overhead: int) -> list[Content]:
+        """Take out the oldest of what waits; the account is the caller's business.
+
+        See :meth:`Pipeline.move_out_oldest` for what it costs.
+        """
+        entries = [entry for place in self._lines for entry in place.queued()]
+        queued = (content for entry in entries for content in entry.contents)
+        nobody_s = [
+            content
+            for content in chain(queued, self.router.contents())
+            if not is_waited_for(content)
+        ]
+        nobody_s.sort(key=attrgetter("arrival"))
+        out, cut = _first(nobody_s, size, event_overhead)
+        going = set(out)
+        # An entry around what was cut holds less than it says.
+        touched = going if cut is None else {*going, cut}
+        company = self.router.withdraw(going, touched)
+        opened = {entry for entry in entries if not touched.isdisjoint(entry.contents)}
+        for entry in self._withdraw(opened.__contains__):
+            company += [content for content in entry.contents if content not in going]
+        self.admit(company, now)
+        return out
 
     # -- the end of events -----------------------------------------------------
 
@@ -158,7 +187,7 @@ class Stock:
     def abandon(self, reason: DropReason, error: str, now: float) -> None:
         """Give up all that is pending, calls under way included."""
         contents = self.calls.abandon()
-        contents += [content for entry in self._withdraw(math.inf) for content in entry.contents]
+        contents += [content for entry in self._withdraw(_any) for content in entry.contents]
         contents += self.waiting.expire(math.inf)
         contents += self.router.dissolve()
         self.drop(contents, reason, error, now)
@@ -179,7 +208,7 @@ class Stock:
         oldest_allowed = max(now - self._time_to_live, self._oldest)
         self._next_sweep = max(now + self._sweep_delay(), math.nextafter(now, math.inf))
         expired, company = self.router.expire(oldest_allowed)
-        for entry in self._withdraw(oldest_allowed):
+        for entry in self._withdraw(lambda entry: entry.oldest <= oldest_allowed):
             for content in entry.contents:
                 (expired if content.arrival <= oldest_allowed else company).append(content)
         for sent_at, gone in self.calls.expire(oldest_allowed):
@@ -190,17 +219,44 @@ class Stock:
         self.drop(expired, DropReason.EXPIRED, "the time to live has ended", now)
         self.admit(company, now)
 
-    def look_for_oldest(self) -> None:
-        """Find out when the next event expires."""
+    def look_for_oldest(self) -> float:
+        """Find out when the next event expires; return the arrival of the oldest."""
         places = (self.router, self.limiter, self.calls, self.waiting)
         self._oldest = min(place.oldest() for place in places)
+        return self._oldest
 
     def _sweep_delay(self) -> float:
         entries = self.limiter.waiting + len(self.waiting) + self.calls.entries
         excess = entries + self.router.held - _PROMPT_SWEEP_ENTRIES
         return max(0.0, excess * _SWEEP_SECONDS_PER_ENTRY)
 
-    def _withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out the entries to be sent with an event from ``oldest_allowed`` or before."""
-        places = (self.limiter, self.waiting, self.calls)
-        return [entry for place in places for entry in place.withdraw(oldest_allowed)]
+    def _withdraw(self, goes: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out the entries to be sent of which ``goes`` is true."""
+        return [entry for place in self._lines for entry in place.withdraw(goes)]
+
+
+def _any(_: Entry) -> bool:
+    return True
+
+
+def _first(
+    contents: Iterable[Content], size: int, event_overhead: int
+) -> tuple[list[Content], Chunk | None]:
+    """Return the first contents of ``size`` bytes; the last chunk is cut where that is enough.
+
+    :returns: them, and what was cut: it is less by its part in them.
+    """
+    first: list[Content] = []
+    for content in contents:
+        if size <= 0:
+            break
+        if isinstance(content, Chunk):
+            ends = list(accumulate(len(datum) + event_overhead for datum in content.data))
+            enough = bisect_left(ends, size) + 1
+            if enough < len(content):
+                part = Chunk(content.data[:enough], content.arrival, content.epoch)
+                content.data = content.data[enough:]
+                return [*first, part], content
+        first.append(content)
+        size -= data_bytes(content) + event_overhead * len(content)
+    return first, None

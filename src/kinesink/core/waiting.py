@@ -13,6 +13,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from kinesink.core.calls import Remainder
     from kinesink.core.entry import Entry
     from kinesink.core.records import Content, EntryResult
@@ -86,16 +88,19 @@ class Waiting:
             return self._unjudged.popleft().of.left
         return None
 
-    def withdraw(self, oldest_allowed: float) -> list[Entry]:
-        """Take out the entries with an event from ``oldest_allowed`` or before."""
-        out = [entry for _, _, entry in self._retries if entry.oldest <= oldest_allowed]
+    def queued(self) -> Iterator[Entry]:
+        """Yield the entries to be sent again: those in backoff, and those set aside."""
+        yield from (entry for _, _, entry in self._retries)
+        yield from self._aside
+
+    def withdraw(self, goes: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out the entries to be sent again of which ``goes`` is true."""
+        out = [entry for entry in self.queued() if goes(entry)]
         if out:
-            self._retries = [retry for retry in self._retries if retry[2].oldest > oldest_allowed]
+            self._retries = [retry for retry in self._retries if not goes(retry[2])]
             heapify(self._retries)
-        aside = [entry for entry in self._aside if entry.oldest <= oldest_allowed]
-        if aside:
-            self._aside = deque(e for e in self._aside if e.oldest > oldest_allowed)
-        return out + aside
+            self._aside = deque(entry for entry in self._aside if not goes(entry))
+        return out
 
     def expire(self, oldest_allowed: float) -> list[Content]:
         """Give up the events that are too old and whose answers are held."""
@@ -109,10 +114,9 @@ class Waiting:
 
     def oldest(self) -> float:
         """Return the arrival of the oldest event here; infinite without any."""
-        retries = (retry[2].oldest for retry in self._retries)
+        queued = (entry.oldest for entry in self.queued())
         unjudged = (answer.of.oldest for answer in self._unjudged)
-        aside = (entry.oldest for entry in self._aside)
-        return min(chain(retries, unjudged, aside), default=math.inf)
+        return min(chain(queued, unjudged), default=math.inf)
 
     def deadline(self) -> float:
         """Return when an entry is due or an answer was held for too long."""
