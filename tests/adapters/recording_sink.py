@@ -10,6 +10,8 @@ from kinesink.config import Config
 from kinesink.shell.sink import Sink
 from kinesink.statistics import Statistics
 
+_NUMBERED = ("boot_id", "seq")
+
 
 class RecordingSink(Sink):
     """A real sink as far as a handler can see, but nothing leaves it."""
@@ -18,6 +20,7 @@ class RecordingSink(Sink):
         super().__init__(config or Config(stream_name="orders"))
         self.lines: list[bytes] = []
         self.partition_keys: list[str | None] = []
+        self.levels: list[int | None] = []
         self.flushes: list[float | None] = []
         self.flushed = True
         self.own = 0
@@ -28,9 +31,11 @@ class RecordingSink(Sink):
         data: bytes,
         partition_key: str | None = None,
         explicit_hash_key: int | None = None,  # noqa: ARG002 - as the real one
+        level: int | None = None,
     ) -> bool:
         """Keep the event."""
         self.lines.append(data)
+        self.levels.append(level)
         self.partition_keys.append(partition_key)
         return True
 
@@ -53,8 +58,16 @@ class RecordingSink(Sink):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The kept events, parsed."""
-        return [json.loads(line) for line in self.lines]
+        """The kept events, parsed, without what is :attr:`numbers`."""
+        return [
+            {name: value for name, value in event.items() if name not in _NUMBERED}
+            for event in map(json.loads, self.lines)
+        ]
+
+    @property
+    def numbers(self) -> list[tuple[str, int]]:
+        """The process and the number of each event."""
+        return [(event["boot_id"], event["seq"]) for event in map(json.loads, self.lines)]
 
     @property
     def event(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class TestHandingOver:
         """As too large, which is the only reason."""
         sink = RecordingSink()
         refused: list[DropReason] = []
-        monkeypatch.setattr(sink, "refuse", refused.append)
+        monkeypatch.setattr(sink, "refuse", lambda reason, _: refused.append(reason))
         Door(None, sink, {}).hand_over(())
         assert (sink.lines, refused) == ([], [DropReason.TOO_LARGE])
 

@@ -412,7 +412,7 @@ class TestOversize:
         """Return what was counted as dropped."""
         del registry
         refused: list[DropReason] = []
-        monkeypatch.setattr(RecordingSink, "refuse", lambda _, reason: refused.append(reason))
+        monkeypatch.setattr(RecordingSink, "refuse", lambda _, reason, __: refused.append(reason))
         return refused
 
     def test_that_is_split_is_handed_over_line_by_line(

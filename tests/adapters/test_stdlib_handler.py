@@ -19,7 +19,7 @@ import pytest
 from kinesink import KinesisFormatter, KinesisHandler, Statistics
 from kinesink.adapters import door
 from kinesink.event.current_span import SPANS
-from kinesink.shell import origin
+from kinesink.shell import origin, overflow
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:
@@ -443,7 +443,7 @@ class TestLife:
         """The lock is private and may go away; then nothing is known of it."""
         handler = KinesisHandler("app-logs")
         handler.handle(a_record())
-        monkeypatch.setattr(door, "logging", types.SimpleNamespace())
+        monkeypatch.setattr(overflow, "logging", types.SimpleNamespace())
         assert handler.flush() is True
         assert registry.sink.flushes == [None]
 
@@ -497,11 +497,9 @@ class TestLife:
 class TestFormatter:
     """The formatter on its own."""
 
-    def test_prints_what_would_be_shipped(
-        self, handler: KinesisHandler, sink: RecordingSink
-    ) -> None:
-        """The same line, without the newline."""
-        handler.handle(a_record())
+    def test_prints_what_would_be_shipped(self, sink: RecordingSink) -> None:
+        """The same line, without the newline, and without the number that shipping gives it."""
+        KinesisHandler(sink=sink, sequence=False).handle(a_record())
         assert KinesisFormatter().format(a_record()) + "\n" == sink.lines[0].decode()
 
     def test_a_bug_in_a_log_call_is_the_handlers_to_report(self) -> None:

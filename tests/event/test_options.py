@@ -124,7 +124,7 @@ class TestForms:
         assert options.name_of("message") == "message"
         assert EventOptions.names() == [
             "schema", "extra", "rename", "static_fields", "redact", "oversize", "max_event_bytes",
-            "partition_key",
+            "sequence", "partition_key",
         ]  # fmt: skip
 
     def test_what_was_given_is_named(self) -> None:

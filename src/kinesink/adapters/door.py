@@ -8,20 +8,25 @@ it again.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from kinesink.adapters import partition_key as keys
 from kinesink.aws_options import Hidden
 from kinesink.config import Config
 from kinesink.core.records import DropReason
 from kinesink.errors import ConfigurationError
+from kinesink.event.losses import loss_lines
 from kinesink.event.options import EventOptions
 from kinesink.event.plain_values import text, type_name
 from kinesink.event.shaped import ShapedEncoder, new_encoder
+from kinesink.readiness import Health
+from kinesink.shell.members import members
 from kinesink.shell.origin import is_own
+from kinesink.shell.overflow import owns_logging_lock
 from kinesink.shell.sink import acquire, release
 from kinesink.statistics import Statistics
 
@@ -73,6 +78,10 @@ class Door:
         self.sinks: Final[list[Sink]] = []
         #: The sink that was taken last, or was given; None before the first event.
         self.latest = sink
+        #: Whether the stream is told of losses in events as this door writes them.
+        self.tells_losses = True
+        #: What writes events here; numbered by the sink's sequence as soon as it is taken.
+        self._encoders: Final[WeakSet[Encoder | ShapedEncoder]] = WeakSet()
 
     # -- events ----------------------------------------------------------------
 
@@ -83,6 +92,10 @@ class Door:
         encoder = new_encoder(self.options, facts, resource)
         if isinstance(encoder, ShapedEncoder):
             encoder.on_trouble = self.trouble
+        # Known before the sink is looked at: who takes one meanwhile numbers it.
+        self._encoders.add(encoder)
+        if self.latest is not None:
+            self._number(encoder, self.latest)
         return encoder
 
     def key_of(self, readers: Readers[R]) -> Callable[[R], object] | None:
@@ -97,19 +110,30 @@ class Door:
             pass
         sink = acquire(self.config, self) if self._given is None else self._given
         self.latest = sink
+        for encoder in members(self._encoders):
+            self._number(encoder, sink)
+        if self.tells_losses:
+            numbers = sink.sequence if self.options.sequence else None
+            sink.tell_losses_by(partial(loss_lines, self.options, numbers))
         self.sinks.append(sink)
         return sink
 
-    def hand_over(self, lines: Lines, partition_key: str | None = None) -> None:
+    def _number(self, encoder: Encoder | ShapedEncoder, sink: Sink) -> None:
+        if self.options.sequence:
+            encoder.sequence = sink.sequence
+
+    def hand_over(
+        self, lines: Lines, partition_key: str | None = None, level: int | None = None
+    ) -> None:
         """Hand an event over: its line, or its several ones; none counts as dropped."""
         sink = self.take()
         if isinstance(lines, bytes):
-            sink.emit(lines, partition_key)
+            sink.emit(lines, partition_key, level=level)
         elif lines:
             for line in lines:
-                sink.emit(line, partition_key)
+                sink.emit(line, partition_key, level=level)
         else:
-            sink.refuse(DropReason.TOO_LARGE)
+            sink.refuse(DropReason.TOO_LARGE, level)
 
     def refuse(self, reason: DropReason) -> None:
         """Count an event as dropped, without taking a sink that was given back."""
@@ -144,7 +168,7 @@ class Door:
         sink = self.latest
         if sink is None:
             return True
-        if is_own() or _owns_logging_lock():
+        if is_own() or owns_logging_lock():
             sink.flush(0)
             return False
         return sink.flush(timeout)
@@ -169,6 +193,10 @@ class Door:
         """
         return Statistics() if self.latest is None else self.latest.statistics()
 
+    def health(self) -> Health:
+        """Return how the sink fares; ``ok`` before the first event. Never waits."""
+        return Health("ok", "", 0.0) if self.latest is None else self.latest.health()
+
     def __repr__(self) -> str:
         return self.config.stream_name if self._given is None else repr(self._given)
 
@@ -190,9 +218,3 @@ def _config(stream_name: str | None, sink: Sink | None, parameters: dict[str, An
     if stream_name is not None or parameters:
         raise ConfigurationError("sink", sink, "it has its own configuration; give no other")
     return sink.config
-
-
-def _owns_logging_lock() -> bool:
-    """Return whether this thread is inside ``dictConfig`` or its kin; False if unknown."""
-    is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", None)
-    return is_owned is not None and bool(is_owned())

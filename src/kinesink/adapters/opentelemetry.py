@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kinesink.adapters.otlp import Encoding
     from kinesink.adapters.parameters import Parameters
     from kinesink.event.parts import Lines
+    from kinesink.readiness import Health
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
 
@@ -151,6 +152,8 @@ class KinesisLogRecordExporter(LogRecordExporter):
         self._door: Final = self._translator.door
         if self._format is not None:
             _check_otlp(self._door, chosen)
+            # Nobody looks for anything but requests there.
+            self._door.tells_losses = False
         self._shut_down = False
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
@@ -190,12 +193,16 @@ class KinesisLogRecordExporter(LogRecordExporter):
         taken = True
         if self._format is None:
             for record in batch:
+                level = _level(record.log_record.severity_number)
+                if sink.pressure.high and sink.turns_away(level):
+                    taken = False
+                    continue
                 lines = self._translator.lines_of(record)
                 key = self._translator.partition_key(record)
                 for line in (lines,) if isinstance(lines, bytes) else lines:
-                    taken &= sink.emit(line, key)
+                    taken &= sink.emit(line, key, level=level)
                 if not lines:
-                    sink.refuse(DropReason.TOO_LARGE)
+                    sink.refuse(DropReason.TOO_LARGE, level)
                     taken = False
             return taken
         options = self._door.options
@@ -220,6 +227,10 @@ class KinesisLogRecordExporter(LogRecordExporter):
     def statistics(self) -> Statistics:
         """Return the account of the sink, which everything of one configuration shares."""
         return self._door.statistics()
+
+    def health(self) -> Health:
+        """Return how the sink fares, see :meth:`kinesink.Sink.health`; never waits."""
+        return self._door.health()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._door}>"
@@ -270,12 +281,16 @@ class KinesisLogRecordProcessor(LogRecordProcessor):
             return
         DEPTHS[thread] = 1
         try:
+            try:
+                sink = self._sinks[0]
+            except IndexError:
+                sink = self._door.take()
+            if sink.pressure.high and sink.turns_away(
+                _level(log_record.log_record.severity_number)
+            ):
+                return
             lines = self._encode(log_record)
             if type(lines) is bytes:
-                try:
-                    sink = self._sinks[0]
-                except IndexError:
-                    sink = self._door.take()
                 sink.emit(lines)
             else:
                 self._door.hand_over(lines)
@@ -289,8 +304,12 @@ class KinesisLogRecordProcessor(LogRecordProcessor):
         if self._shut_down:
             self._door.refuse(DropReason.SHUTDOWN)
             return
+        level = _level(log_record.log_record.severity_number)
+        sink = self._door.take()
+        if sink.pressure.high and sink.turns_away(level):
+            return
         lines = self._translator.lines_of(log_record)
-        self._door.hand_over(lines, self._translator.partition_key(log_record))
+        self._door.hand_over(lines, self._translator.partition_key(log_record), level)
 
     def force_flush(self, timeout_millis: float = 30000) -> bool:
         """Wait until what was emitted before is delivered or given up, and counted.
@@ -311,8 +330,21 @@ class KinesisLogRecordProcessor(LogRecordProcessor):
         """Return the account of the sink, which everything of one configuration shares."""
         return self._door.statistics()
 
+    def health(self) -> Health:
+        """Return how the sink fares, see :meth:`kinesink.Sink.health`; never waits."""
+        return self._door.health()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._door}>"
+
+
+def _level(severity_number: object) -> int | None:
+    """Return the number that :mod:`logging` has for a severity; None if it says none."""
+    number = getattr(severity_number, "value", severity_number)
+    if not isinstance(number, int) or not 0 < number <= 24:  # noqa: PLR2004 - FATAL4
+        return None
+    # Four numbers for each level, from TRACE on.
+    return 10 * ((number - 1) // 4)
 
 
 def _inside_a_log_call(batch: Sequence[ReadableLogRecord]) -> bool:

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
     from kinesink.adapters.partition_key import PartitionKey
     from kinesink.aws_options import Credentials
-    from kinesink.config import Backend, OnError, Protocol
+    from kinesink.config import (
+        Backend,
+        DeadLetterReceiver,
+        OnError,
+        OnStatistics,
+        Overflow,
+        Protocol,
+        SpoolMode,
+    )
     from kinesink.core.options import Compression, Framing, RecordDistribution
     from kinesink.event.options import Extra, Oversize, Redact, Schema
 
@@ -39,9 +47,18 @@ class ConfigParameters(TypedDict, total=False):
     max_connections: int | str
     max_pending_bytes: int | str
     max_pending_events: int | str | None
+    overflow: Overflow
+    block_timeout: float | str
+    loss_records: bool | str
     shutdown_timeout: float | str
     backend: Backend
     on_error: OnError | None
+    on_statistics: OnStatistics | None
+    statistics_interval: float | str
+    spool_path: str | None
+    spool_mode: SpoolMode
+    spool_max_bytes: int | str
+    dead_letter: DeadLetterReceiver | str | None
     linger: float | str
     time_to_live: float | str
     framing: Framing
@@ -72,6 +89,7 @@ class EventParameters(TypedDict, total=False):
     redact: Redact | None
     oversize: Oversize | None
     max_event_bytes: int | str | None
+    sequence: bool | str | None
     partition_key: PartitionKey
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kinesink.adapters.parameters import Parameters
     from kinesink.config import Config
     from kinesink.event.parts import Lines
+    from kinesink.readiness import Health
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
 
@@ -113,16 +114,18 @@ class KinesisHandler(logging.Handler):
         """
         data: Lines | None = None
         try:
+            try:
+                sink = self._sinks[0]
+            except IndexError:
+                sink = self._door.take()
+            if sink.pressure.high and sink.turns_away(record.levelno):
+                return
             formatter = self.formatter
             if type(formatter) is KinesisFormatter:
                 data = formatter.encode(record)
             else:
                 data = self._verbatim(record)
             if self._key_of is None and type(data) is bytes:
-                try:
-                    sink = self._sinks[0]
-                except IndexError:
-                    sink = self._door.take()
                 sink.emit(data)
             else:
                 self._hand_over(record, data)
@@ -160,7 +163,7 @@ class KinesisHandler(logging.Handler):
 
     def _hand_over(self, record: logging.LogRecord, data: Lines) -> None:
         key = None if self._key_of is None else self._partition_key(record, self._key_of)
-        self._door.hand_over(data, key)
+        self._door.hand_over(data, key, record.levelno)
 
     def _partition_key(
         self, record: logging.LogRecord, key_of: Callable[[logging.LogRecord], object]
@@ -206,6 +209,10 @@ class KinesisHandler(logging.Handler):
         All zero before the first record; the last one counts after :meth:`close`.
         """
         return self._door.statistics()
+
+    def health(self) -> Health:
+        """Return how the sink fares, see :meth:`kinesink.Sink.health`; never waits."""
+        return self._door.health()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._door} ({logging.getLevelName(self.level)})>"

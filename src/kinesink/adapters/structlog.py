@@ -18,7 +18,7 @@ from structlog.stdlib import ProcessorFormatter
 from kinesink.adapters import partition_key as keys
 from kinesink.adapters.door import Door
 from kinesink.adapters.double_shipping import warn_of_handlers
-from kinesink.adapters.event_dict import READERS, translate
+from kinesink.adapters.event_dict import READERS, level_of, translate
 from kinesink.adapters.nesting import DEPTHS, MAX_NESTING
 from kinesink.adapters.this_process import THIS_PROCESS
 from kinesink.event.plain_values import type_name
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kinesink.adapters.event_dict import Parts
     from kinesink.adapters.parameters import Parameters
     from kinesink.event.parts import Lines
+    from kinesink.readiness import Health
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
 
@@ -58,7 +59,12 @@ class _Shipper:
             else of_parts and (lambda _, parts: of_parts(parts))
         )
 
-    def ship(self, value: Any, method_name: str, logger: object) -> None:  # noqa: ANN401 - as structlog has it
+    def ship(  # noqa: PLR0912 - a call for any part of it would be a tenth of an event
+        self,
+        value: Any,  # noqa: ANN401 - as structlog has it
+        method_name: str,
+        logger: object,
+    ) -> None:
         """Ship an event dict, or what a renderer has made of one; raise nothing.
 
         :param logger: what the chain ends in; its name counts where the dict has none.
@@ -75,6 +81,12 @@ class _Shipper:
             given = getattr(logger, "name", None)
             # Some loggers have a method of whatever name they are asked for.
             name = given if type(given) is str else None
+            try:
+                sink = self._sinks[0]
+            except IndexError:
+                sink = self.door.take()
+            if sink.pressure.high and sink.turns_away(_level(value, method_name)):
+                return
             if depth >= MAX_NESTING:
                 # Without a key, too: reading one may run the application's code.
                 lines = self._bare(value, method_name, name)
@@ -86,14 +98,10 @@ class _Shipper:
             else:
                 lines, parts = self._other(value, method_name, name)
             if self._key_of is None and type(lines) is bytes:
-                try:
-                    sink = self._sinks[0]
-                except IndexError:
-                    sink = self.door.take()
                 sink.emit(lines)
             else:
                 parts = parts or translate({}, method_name, name, THIS_PROCESS.id)
-                self.door.hand_over(lines, self._key(value, parts))
+                self.door.hand_over(lines, self._key(value, parts), _level(value, method_name))
         except Exception as error:  # noqa: BLE001 - a log call raises nothing
             self.door.trouble("structlog", error)
             if lines is None:
@@ -136,6 +144,12 @@ class _Shipper:
             return None
 
 
+def _level(value: object, method_name: str) -> int:
+    """Return the number that :mod:`logging` has for the level of an event."""
+    level = value.get("level") if type(value) is dict else None
+    return level_of(level if type(level) is str else method_name)[1]
+
+
 def _verbatim(rendered: str | bytes | bytearray) -> bytes:
     """Return what a renderer has made, as one line."""
     data = rendered.encode("utf-8", "replace") if isinstance(rendered, str) else bytes(rendered)
@@ -168,6 +182,10 @@ class _Open:
     def statistics(self) -> Statistics:
         """Return the account of the sink, which everything of one configuration shares."""
         return self._door.statistics()
+
+    def health(self) -> Health:
+        """Return how the sink fares, see :meth:`kinesink.Sink.health`; never waits."""
+        return self._door.health()
 
     def __deepcopy__(self, _: dict[int, Any]) -> Self:
         # What it was made with is shared: a sink, say.

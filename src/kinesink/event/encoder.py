@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.event.parts import CallSite, DetailsTuple, Lines
+    from kinesink.event.sequence import Sequence
 
 MAX_CALL_SITES: Final = 4096
 """Call sites whose text is kept ready, per encoder; when full, it starts anew. Some 4 MB
@@ -93,8 +94,12 @@ class Encoder:
         }
         if resource:
             constants[options.name_of("resource")] = own_copy(resource)
-        #: How each line ends.
-        self._tail: Final = f"{_members(constants)}}}\n"
+        #: Numbers the events; None for none.
+        self.sequence: Sequence | None = None
+        #: How each line ends, before its number.
+        self._tail: Final = _members(constants)
+        self._before_boot_id: Final = f'{self._key["boot_id"]}"'
+        self._before_number: Final = f'"{self._key["seq"]}'
         self._extras: Final = Extras(options, constants)
         self._has_plain_extras: Final = options.extra in {None, "nested"} and not options.redact
 
@@ -112,6 +117,7 @@ class Encoder:
         :param message: what happened.
         :param details: what a plain event does not have.
         """
+        close = "}\n" if self.sequence is None else self._numbered(self.sequence)
         try:
             # Small numbers, because CPython takes longer for those beyond 30 bits.
             second, begin = self._clock
@@ -125,9 +131,9 @@ class Encoder:
                 before, end, process, place = self._prepare(call_site)
             if details is not None:
                 end = self._end(process, place, details)
-            line = f"{begin}{digits}{before}{escape(message)}{end}".encode()
+            line = f"{begin}{digits}{before}{escape(message)}{end}{close}".encode()
         except Exception:  # noqa: BLE001 - whatever is wrong with the parts, the event goes
-            line = self._encode_clean(created, call_site, message, details)
+            line = self._encode_clean(created, call_site, message, details, close)
         return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
 
     def encode_nanoseconds(
@@ -138,6 +144,7 @@ class Encoder:
         :param moment: nanoseconds since 1970.
         """
         # Written out as in encode, because a call for both would be a tenth of an event.
+        close = "}\n" if self.sequence is None else self._numbered(self.sequence)
         try:
             second, nanoseconds = divmod(moment, 1_000_000_000)
             known, begin = self._clock
@@ -149,13 +156,22 @@ class Encoder:
                 before, end, process, place = self._prepare(call_site)
             if details is not None:
                 end = self._end(process, place, details)
-            line = f"{begin}{nanoseconds:09d}{before}{escape(message)}{end}".encode()
+            line = f"{begin}{nanoseconds:09d}{before}{escape(message)}{end}{close}".encode()
         except Exception:  # noqa: BLE001 - as above
-            line = self._encode_clean(nanoseconds_of(moment), call_site, message, details)
+            line = self._encode_clean(nanoseconds_of(moment), call_site, message, details, close)
         return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
 
+    def _numbered(self, sequence: Sequence) -> str:
+        """Return how the next line ends: with its number, which nothing else takes."""
+        return f"{self._before_boot_id}{sequence.boot_id}{self._before_number}{sequence.next()}}}\n"
+
     def _encode_clean(
-        self, created: float, call_site: CallSite, message: str, details: DetailsTuple | None
+        self,
+        created: float,
+        call_site: CallSite,
+        message: str,
+        details: DetailsTuple | None,
+        close: str,
     ) -> bytes:
         """Return the line of parts that can be of any type, at any cost."""
         try:
@@ -165,7 +181,7 @@ class Encoder:
         before, end, process, place = self._prepare(clean_call_site(call_site))
         if details is not None:
             end = self._end(process, place, clean_details(details))
-        return f"{begin}{digits}{before}{escape(text(message, None))}{end}".encode()
+        return f"{begin}{digits}{before}{escape(text(message, None))}{end}{close}".encode()
 
     def _padded(self, created: float) -> tuple[str, str]:
         """Return how a line of this moment begins, and its digits below the second."""

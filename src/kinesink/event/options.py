@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from kinesink.config import UNITS_OF_BYTES, quantity
+from kinesink.config import SWITCHES, UNITS_OF_BYTES, quantity
 from kinesink.core import limits
 from kinesink.errors import ConfigurationError
 from kinesink.event.plain_values import own_copy
@@ -83,6 +83,12 @@ class EventOptions:
 
     max_event_bytes: int = MAX_EVENT_BYTES
     """Largest event in bytes, newline included; 2 KiB or more."""
+
+    sequence: bool = True
+    """Number the events: each says by ``boot_id`` which process and sink wrote it, and by
+    ``seq`` which of theirs it is, so that consumers can prove that nothing is missing and
+    remove what came twice. Not in what a formatter or renderer of the application's wrote,
+    nor in OTLP."""
 
     partition_key: Any = None
     """See :mod:`kinesink.adapters.partition_key`."""
@@ -228,6 +234,14 @@ def _one_of(kind: object) -> Callable[[Any], object]:
     return read
 
 
+def _switch(value: object) -> bool:
+    if isinstance(value, str):
+        value = SWITCHES.get(value.strip().lower())
+    if isinstance(value, bool):
+        return value
+    raise ValueError
+
+
 def event_size(value: object) -> int:
     """Return a size in bytes that is 2 KiB or more."""
     size = quantity(value, UNITS_OF_BYTES) if isinstance(value, str) else value
@@ -243,6 +257,7 @@ def event_size(value: object) -> int:
 
 #: One row per option: what is allowed, in words, and what reads it.
 _READ: Final[dict[str, tuple[str, Callable[[Any], object]]]] = {
+    "sequence": ("true or false", _switch),
     "schema": (
         "one of " + ", ".join(map(repr, get_args(SchemaName))) + ", or a callable of the fields",
         _schema,

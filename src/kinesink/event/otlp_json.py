@@ -40,7 +40,12 @@ _RECORD: Final = {
     "function": "code.function.name",
     "stack_info": "code.stacktrace",
     "kinesink_error": "kinesink.error",
+    "boot_id": "kinesink.boot_id",
+    "seq": "kinesink.seq",
 }
+
+#: Attributes that number a record.
+NUMBER: Final = frozenset({_RECORD["boot_id"], _RECORD["seq"]})
 
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**63 - 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from kinesink.event.otlp_json import NUMBER
 from kinesink.event.schemas import MARKS, spec_of
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def _expendable_of_otlp(event: dict[str, Any]) -> Iterator[list[tuple[int, _Plac
         pair
         for above, holder in told
         for pair in _members(holder.get("attributes", []), f"{above}attributes.")
+        if pair[1].holder[pair[1].key]["key"] not in NUMBER
     ]
     yield _members(record["body"], "body.")
 

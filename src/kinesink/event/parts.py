@@ -15,8 +15,8 @@ FIELDS: Final = (
     "timestamp", "level", "severity_number", "logger", "message", "service", "env", "version",
     "host", "pid", "thread", "task", "file", "line", "function", "event_name", "trace_id",
     "span_id", "trace_flags", "exception", "stack_info", "scope", "attributes",
-    "dropped_attributes_count", "resource", "truncated", "original_bytes", "cut", "chunk_id",
-    "chunk", "chunks", "split", "kinesink_error",
+    "dropped_attributes_count", "resource", "boot_id", "seq", "truncated", "original_bytes",
+    "cut", "chunk_id", "chunk", "chunks", "split", "kinesink_error",
 )  # fmt: skip
 """The names of the default schema, in their order in a line."""
 

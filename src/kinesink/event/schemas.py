@@ -160,6 +160,8 @@ _REST: Final = (
     "scope",
     "resource",
     "dropped_attributes_count",
+    "boot_id",
+    "seq",
     "kinesink_error",
     "attributes",
 )
@@ -178,7 +180,7 @@ SCHEMAS: Final[dict[str, SchemaSpec]] = {
         FIELDS,
         frozenset({
             "timestamp", "level", "severity_number", "logger", "message", "trace_id", "span_id",
-            "exception", "attributes",
+            "exception", "attributes", "boot_id", "seq",
         }),
     ),
     "ecs": SchemaSpec(
@@ -187,7 +189,7 @@ SCHEMAS: Final[dict[str, SchemaSpec]] = {
          *_REST, *MARKS),
         frozenset({
             "@timestamp", "log.level", "message", "ecs.version", "log", "trace", "span", "error",
-            "attributes",
+            "attributes", "boot_id", "seq",
         }),
     ),
     "datadog": SchemaSpec(
@@ -195,7 +197,10 @@ SCHEMAS: Final[dict[str, SchemaSpec]] = {
         ("timestamp", "status", "message", "logger", "service", "env", "version", "host",
          "ddsource", "ddtags", "dd", "error", "pid", "file", "line", "event_name", "stack_info",
          *_REST, *MARKS),
-        frozenset({"timestamp", "status", "message", "logger", "dd", "error", "attributes"}),
+        frozenset({
+            "timestamp", "status", "message", "logger", "dd", "error", "attributes", "boot_id",
+            "seq",
+        }),
         frozenset({"ddsource", "ddtags"}),
     ),
     "structlog": SchemaSpec(
@@ -205,7 +210,7 @@ SCHEMAS: Final[dict[str, SchemaSpec]] = {
          "exception", "stack", *_REST, *MARKS),
         frozenset({
             "event", "level", "timestamp", "logger", "trace_id", "span_id", "exception",
-            "attributes",
+            "attributes", "boot_id", "seq",
         }),
     ),
     "otel": SchemaSpec(otel, "own", (*FIELDS, "resourceLogs"), frozenset({"resourceLogs"})),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kinesink.event.options import EventOptions
     from kinesink.event.parts import CallSite, DetailsTuple, Lines
     from kinesink.event.schemas import Fields, Placement, SchemaSpec
+    from kinesink.event.sequence import Sequence
 
 
 _ALWAYS: Final = frozenset({"message", "severity_number", "trace_flags", *FACTS})
@@ -89,6 +90,8 @@ class ShapedEncoder:
         self._has_callable: Final = self._redact is not None or callable(options.schema)
         self._schema: Final = spec_of(options.schema)
         self._placement: Final = _placement(options, self._schema)
+        #: Numbers the events; None for none.
+        self.sequence: Sequence | None = None
         #: Called with what is wrong with the application's own callables.
         self.on_trouble: OnTrouble = _ignore
 
@@ -147,6 +150,8 @@ class ShapedEncoder:
                 "dropped_attributes_count": more.dropped_attributes,
             }
         fields["resource"] = self._more
+        if self.sequence is not None:
+            fields |= {"boot_id": self.sequence.boot_id, "seq": self.sequence.next()}
         return {name: value for name, value in fields.items() if value or name in _ALWAYS}
 
     def _shaped(self, fields: Fields, time_ns: int) -> Fields:
@@ -191,9 +196,19 @@ class ShapedEncoder:
     def _redacted(self, fields: Fields, redact: Callable[[Fields], Any]) -> Fields:
         """Return what a callable lets pass; if it fails, nothing it could have held back."""
         needed = {"timestamp": fields["timestamp"], "message": ""}
+        needed |= {name: fields[name] for name in ("boot_id", "seq") if name in fields}
         safe: Fields = {
             name: fields[name]
-            for name in ("timestamp", "level", "severity_number", "logger", *FACTS, "pid")
+            for name in (
+                "timestamp",
+                "level",
+                "severity_number",
+                "logger",
+                *FACTS,
+                "pid",
+                "boot_id",
+                "seq",
+            )
             if name in fields
         }
         try:

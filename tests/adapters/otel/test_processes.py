@@ -81,8 +81,6 @@ def test_parent_and_child_go_on_after_a_fork(way: str, anyio_backend: str) -> No
         f"""
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-# A fork in the middle of a thread's imports leaves the child without them.
-import kinesink.shell.producer, anyio._backends._{anyio_backend}, botocore.session, httpcore
 {AFTER.format(way=way)}{LOG}
 log("before")
 if os.fork():

@@ -132,7 +132,7 @@ class TestOversize:
     ) -> None:
         """None of which counts as dropped; they go together."""
         refused: list[DropReason] = []
-        monkeypatch.setattr(sink, "refuse", refused.append)
+        monkeypatch.setattr(sink, "refuse", lambda reason, _: refused.append(reason))
         processor = KinesisProcessor(
             sink=sink, oversize="split", max_event_bytes=2048, partition_key="attr:user"
         )
@@ -146,7 +146,7 @@ class TestOversize:
     ) -> None:
         """And ends the chain, or not, as any other."""
         refused: list[DropReason] = []
-        monkeypatch.setattr(sink, "refuse", refused.append)
+        monkeypatch.setattr(sink, "refuse", lambda reason, _: refused.append(reason))
         processor = KinesisProcessor(sink=sink, oversize="drop", max_event_bytes=2048)
         event_dict = {"event": "x" * 5000}
         assert processor(None, "info", event_dict) is event_dict
