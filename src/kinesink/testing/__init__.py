@@ -8,8 +8,18 @@ throttling, resets, hangs, half answers — is scripted with the faults of this 
     fake.create_stream("app-logs", shards=4)
     fake.script(ThrottleEntries(share=0.1), Latency(answer=0.3, times=1))
     client = httpx.AsyncClient(transport=fake.transport())
+
+:func:`check_completeness` tells of the events in any stream, also in the service's own, what
+is missing and what came twice; :func:`deduplicated` leaves out the latter.
 """
 
+from kinesink.testing.completeness import (
+    Completeness,
+    Verdict,
+    Writer,
+    check_completeness,
+    deduplicated,
+)
 from kinesink.testing.consumer import ConsumedRecord
 from kinesink.testing.errors import ApiError
 from kinesink.testing.exchange import Call, Ending, Held, Reply, Request
@@ -33,6 +43,7 @@ from kinesink.testing.faults import (
     WrongResultCount,
 )
 from kinesink.testing.limits import ShardLimits
+from kinesink.testing.marks import ToldLoss
 from kinesink.testing.server import Server
 from kinesink.testing.streams import (
     AUTO,
@@ -53,6 +64,7 @@ __all__ = [
     "ApiError",
     "Call",
     "CallFault",
+    "Completeness",
     "ConsumedRecord",
     "Ending",
     "EntryFault",
@@ -76,6 +88,11 @@ __all__ = [
     "ShardView",
     "StoredRecord",
     "ThrottleEntries",
+    "ToldLoss",
     "Truncate",
+    "Verdict",
+    "Writer",
     "WrongResultCount",
+    "check_completeness",
+    "deduplicated",
 ]
