@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
@@ -25,6 +26,7 @@ nox.options.sessions = [
     "tests",
     "without_extras",
     "otel_sdks",
+    "servers",
     "integration",
     "examples",
     "coverage",  # last: it judges what the others measured
@@ -73,6 +75,9 @@ PYTHONS: Final = [
 OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
 """The oldest that is supported, and those around a change that breaks exporters; the session
 `tests` has the newest."""
+
+SERVERS_PYTHON: Final = [version for version in PYTHONS if version != "3.14"][-1:]
+"""The newest on which every server is known to build and to pass: gevent and uWSGI follow late."""
 
 
 def install(
@@ -142,6 +147,22 @@ def otel_sdks(session: nox.Session, sdk: str) -> None:
     older = (f"opentelemetry-sdk=={sdk}", f"opentelemetry-exporter-otlp-proto-common=={sdk}")
     install(session, "test", also=older)
     measured_pytest(session, "tests/adapters/otel")
+
+
+@nox.session(python=SERVERS_PYTHON)
+def servers(session: nox.Session) -> None:
+    """Run kinesink inside of real servers: forked, recycled, reloaded and told to end."""
+    required = nox.project.dependency_groups(PYPROJECT, "servers")
+    built = [name for name in required if name.startswith("uwsgi")]
+    install(session, "test", also=tuple(name for name in required if name not in built))
+    try:
+        session.install(*built)
+    except CommandFailed:
+        # It is compiled here. Its tests are skipped without it.
+        if IN_CI:
+            raise
+        session.warn("uWSGI cannot be built here; it needs a C compiler and Python's headers")
+    measured_pytest(session, "tests/servers")
 
 
 @nox.session

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = Path(kinesink.__file__).parent
 
-ROOMS: Final = {"core": 0, "event": 1, "shell": 2, "adapters": 3, "testing": 4, "cli": 4}
+ROOMS: Final = {
+    "core": 0,
+    "spool": 1,
+    "event": 1,
+    "shell": 2,
+    "adapters": 3,
+    "testing": 4,
+    "cli": 4,
+}
 """How far out each folder lies; a module may import what lies as far out as itself, or less."""
 DOORS: Final = {"__init__", "__main__"}
 """The modules a user enters by: they lead everywhere, and nothing inside goes out through them."""

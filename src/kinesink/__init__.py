@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from kinesink.adapters.opentelemetry import (
         KinesisLogRecordProcessor as KinesisLogRecordProcessor,
     )
+    from kinesink.adapters.otel_metrics import instrument as instrument
     from kinesink.adapters.stdlib import KinesisFormatter, KinesisHandler
     from kinesink.adapters.structlog import KinesisLogger as KinesisLogger
     from kinesink.adapters.structlog import KinesisLoggerFactory as KinesisLoggerFactory
     from kinesink.adapters.structlog import KinesisProcessor as KinesisProcessor
     from kinesink.config import Config
     from kinesink.core.records import Attempt, DropReason, RecordResult
+    from kinesink.dead_letter import DeadLetter
     from kinesink.decode import DeaggregatedRecord, deaggregate
     from kinesink.errors import (
         ClosedError,
@@ -34,8 +36,13 @@ if TYPE_CHECKING:
         MalformedRecordError,
     )
     from kinesink.event.options import EventOptions
+    from kinesink.readiness import Health
+    from kinesink.shell.lambda_runtime import lambda_handler
+    from kinesink.shell.lifespan import lifespan
     from kinesink.shell.outcome import Outcome
+    from kinesink.shell.process import aflush, flush, health, total_statistics
     from kinesink.shell.producer import Producer
+    from kinesink.shell.signals import install_signal_handlers
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
 
@@ -44,9 +51,11 @@ _HOMES = {
     "ClosedError": "kinesink.errors",
     "Config": "kinesink.config",
     "ConfigurationError": "kinesink.errors",
+    "DeadLetter": "kinesink.dead_letter",
     "DeaggregatedRecord": "kinesink.decode",
     "DropReason": "kinesink.core.records",
     "EventOptions": "kinesink.event.options",
+    "Health": "kinesink.readiness",
     "InvalidRecordError": "kinesink.errors",
     "KinesinkError": "kinesink.errors",
     "KinesisFormatter": "kinesink.adapters.stdlib",
@@ -57,7 +66,14 @@ _HOMES = {
     "RecordResult": "kinesink.core.records",
     "Sink": "kinesink.shell.sink",
     "Statistics": "kinesink.statistics",
+    "aflush": "kinesink.shell.process",
     "deaggregate": "kinesink.decode",
+    "flush": "kinesink.shell.process",
+    "health": "kinesink.shell.process",
+    "install_signal_handlers": "kinesink.shell.signals",
+    "lambda_handler": "kinesink.shell.lambda_runtime",
+    "lifespan": "kinesink.shell.lifespan",
+    "total_statistics": "kinesink.shell.process",
 }
 
 #: Names that need an extra: where each is at home, and the extra. Not in ``__all__``, so that
@@ -68,6 +84,7 @@ _EXTRAS = {
     "KinesisLogger": ("kinesink.adapters.structlog", "structlog"),
     "KinesisLoggerFactory": ("kinesink.adapters.structlog", "structlog"),
     "KinesisProcessor": ("kinesink.adapters.structlog", "structlog"),
+    "instrument": ("kinesink.adapters.otel_metrics", "otel"),
 }
 
 __all__ = [
@@ -75,9 +92,11 @@ __all__ = [
     "ClosedError",
     "Config",
     "ConfigurationError",
+    "DeadLetter",
     "DeaggregatedRecord",
     "DropReason",
     "EventOptions",
+    "Health",
     "InvalidRecordError",
     "KinesinkError",
     "KinesisFormatter",
@@ -89,7 +108,14 @@ __all__ = [
     "Sink",
     "Statistics",
     "__version__",
+    "aflush",
     "deaggregate",
+    "flush",
+    "health",
+    "install_signal_handlers",
+    "lambda_handler",
+    "lifespan",
+    "total_statistics",
 ]
 
 

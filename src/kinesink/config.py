@@ -21,15 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.aws_options import Credentials
+    from kinesink.dead_letter import DeadLetter
+    from kinesink.statistics import Statistics
 
 Backend = Literal["asyncio", "trio"]
 Protocol = Literal["json", "cbor"]
+SpoolMode = Literal["overflow", "always"]
+Overflow = Literal["shed", "drop_oldest", "drop_newest", "block"]
 
 OnError = Callable[[str, str], None]
 """What ``on_error`` is called with: the kind of trouble, and one line about it."""
 
+OnStatistics = Callable[["Statistics"], object]
+"""What ``on_statistics`` is called with: the account of the sink."""
+
+DeadLetterReceiver = Callable[[list["DeadLetter"]], object]
+"""What ``dead_letter`` is called with: events that were given up."""
+
 _PREFIX = "KINESINK_"
-_NO_VARIABLE = frozenset({"on_error", "credentials"})
+_NO_VARIABLE = frozenset({"on_error", "on_statistics", "credentials"})
 UNITS_OF_BYTES = {
     "": 1, "B": 1,
     "KB": 10**3, "MB": 10**6, "GB": 10**9,
@@ -116,6 +126,20 @@ class Config(PipelineOptions):
     max_pending_events: int | None = None
     """Most events that wait at the same time; None for no bound but that in bytes."""
 
+    overflow: Overflow = "shed"
+    """What is given up when more would wait than may. ``shed``: lower levels first, DEBUG
+    where 70 % are taken, INFO at 85 %, WARNING at 95 %; what has no level, and ERROR, where
+    nothing is left. ``drop_oldest``, ``drop_newest``: whatever its level. ``block``: nothing
+    for ``block_timeout``; then the newest. An event loop is never blocked, nor a process that
+    ends: there ``block`` is ``shed``."""
+
+    block_timeout: float = 1.0
+    """Longest wait of a log call for room where ``overflow`` is ``block``, in seconds."""
+
+    loss_records: bool = True
+    """Tell in the stream itself how many events were lost, in one event at most every ten
+    seconds. Only where handlers, processors or exporters write the events."""
+
     shutdown_timeout: float = 5.0
     """Longest wait for what is pending when the process or the producer ends, in
     seconds. Container schedulers grant 10 s (docker) or 30 s (Kubernetes)."""
@@ -126,6 +150,32 @@ class Config(PipelineOptions):
     on_error: OnError | None = None
     """Called with (kind, text) when something needs attention; None writes a line to
     standard error. Called from a thread of its own, at most once a minute and kind."""
+
+    on_statistics: OnStatistics | None = None
+    """Called with the :class:`~kinesink.statistics.Statistics` every ``statistics_interval``,
+    for a metrics system of any kind. Called from a thread of its own."""
+
+    statistics_interval: float = 60.0
+    """Seconds between two calls of ``on_statistics``."""
+
+    spool_path: str | None = None
+    """A directory on disk for events that memory is no place for; None for no spool. Any
+    number of processes may share it."""
+
+    spool_mode: SpoolMode = "overflow"
+    """What goes to disk. ``overflow``: what memory cannot hold, what Kinesis does not take
+    within ``time_to_live``, and what is left at the end. ``always``: every event, before the
+    log call returns, so that it survives the death of the process."""
+
+    spool_max_bytes: int = 1024 * limits.MIB
+    """Most that one process keeps in the spool, in bytes; beyond, the oldest are given up."""
+
+    dead_letter: DeadLetterReceiver | str | None = None
+    """Who gets the events that are given up for good: a callable of a list of
+    :class:`~kinesink.dead_letter.DeadLetter`, or the path of a file that they are added to as
+    lines of JSON. Events that were given up before they were written are only counted, and
+    those whose result somebody waits for are only told to them. Called from a thread of its
+    own."""
 
     def __post_init__(self) -> None:
         """Turn text into numbers and refuse what cannot work."""
@@ -274,6 +324,9 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "protocol": _one_of(Protocol),
     "backend": _one_of(Backend),
+    "overflow": _one_of(Overflow),
+    "block_timeout": _seconds("0 or more", zero=True, infinite=False),
+    "loss_records": ("true or false", lambda v: isinstance(v, bool)),
     "framing": _one_of(typing.get_type_hints(PipelineOptions)["framing"]),
     "compression": (
         "None, 'gzip' or 'zstd'", lambda v: v is None or v in typing.get_args(Compression),
@@ -314,6 +367,15 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "max_connections": ("a number of connections, 1 or more", lambda v: _is_count(v, 1)),
     "fail_if_throttled": ("true or false", lambda v: isinstance(v, bool)),
     "on_error": ("a callable of (kind, text)", lambda v: v is None or callable(v)),
+    "on_statistics": ("a callable of the statistics", lambda v: v is None or callable(v)),
+    "statistics_interval": _seconds("more than 0", zero=False, infinite=False),
+    "spool_path": ("the path of a directory", _is_text_or_none),
+    "spool_mode": _one_of(SpoolMode),
+    "spool_max_bytes": (_SIZE.format("1 MiB or more"), lambda v: _is_count(v, limits.MIB)),
+    "dead_letter": (
+        "a callable of a list of events, or the path of a file",
+        lambda v: callable(v) or _is_text_or_none(v),
+    ),
 }  # fmt: skip
 
 _BYTES = frozenset(
@@ -323,7 +385,7 @@ _SECONDS = frozenset(name for name, (allowed, _) in _RULES.items() if allowed.st
 _COUNTS = frozenset(
     name for name, (allowed, _) in _RULES.items() if allowed.startswith("a number of")
 )
-_SWITCHES = {"true": True, "yes": True, "on": True, "1": True,
+SWITCHES = {"true": True, "yes": True, "on": True, "1": True,
              "false": False, "no": False, "off": False, "0": False}  # fmt: skip
 
 
@@ -338,8 +400,8 @@ def _from_text(parameter: str, text: str) -> object:
         return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
     if parameter == "shard_rate_limit":
         return _quantity(parameter, text, {"": 1})
-    if parameter in {"verify", "fail_if_throttled"} | aws_options.SWITCHES:
-        return _SWITCHES.get(text.strip().lower(), text)
+    if parameter in {"verify", "fail_if_throttled", "loss_records"} | aws_options.SWITCHES:
+        return SWITCHES.get(text.strip().lower(), text)
     return text
 
 

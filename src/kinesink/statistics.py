@@ -27,9 +27,11 @@ class Statistics:
     dropped: Mapping[DropReason, int] = field(default_factory=dict)
     """Events given up, by reason; reasons that never occurred are absent."""
     pending: int = 0
-    """Events waiting or under way, now."""
+    """Events waiting or under way, now, those in the spool included."""
+    spooled: int = 0
+    """Events that are only in the spool, now."""
     pending_bytes: int = 0
-    """Their data in bytes, now."""
+    """The data of those that are not only in the spool, in bytes, now."""
     own: int = 0
     """Log records that the producer's own work caused; not shipped, not accepted."""
     retried: int = 0
@@ -57,12 +59,16 @@ class Statistics:
     def __repr__(self) -> str:
         return f"<Statistics {self}>"
 
+    @property
+    def dropped_in_words(self) -> str:
+        """How many events were dropped, and why."""
+        reasons = ", ".join(f"{reason.value} {count}" for reason, count in self.dropped.items())
+        return f"{self.lost} dropped" + (f" ({reasons})" if reasons else "")
+
     def __str__(self) -> str:
         """Return the account as one sentence."""
-        reasons = ", ".join(f"{reason.value} {count}" for reason, count in self.dropped.items())
-        dropped = f"{self.lost} dropped" + (f" ({reasons})" if reasons else "")
         return (
-            f"{self.accepted} accepted = {self.delivered} delivered + {dropped} + "
+            f"{self.accepted} accepted = {self.delivered} delivered + {self.dropped_in_words} + "
             f"{self.pending} pending; {self.requests} requests, {self.entries} entries, "
             f"{self.retried} retried, {self.throttled} throttled"
         )

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -137,9 +138,10 @@ def test_a_thread_that_can_start_no_other_does_the_work_itself(
     sink.emit(b"x")
     sink._background._take_token()
     sink._intake.enqueue(sink._background._stop_now)
-    monkeypatch.setattr("threading.Thread", lambda **_: _Unstartable())
-    sink._background._start_thread()
-    assert landed(fake) == [b"x"]
+    unstartable = SimpleNamespace(Thread=lambda **_: _Unstartable())
+    monkeypatch.setattr("kinesink.shell.threads.threading", unstartable)
+    assert sink._background._start_thread()
+    wait_until(lambda: landed(fake) == [b"x"])
 
 
 class _Unstartable:

@@ -63,3 +63,23 @@ if "{anyio_backend}" == "trio":
     ran = run_against(fake, source, KINESINK_BACKEND=anyio_backend, KINESINK_SHUTDOWN_TIMEOUT="20")
     assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert landed(fake) == [b"x"]
+
+
+def test_everything_is_imported_before_there_is_an_event_loop(anyio_backend: str) -> None:
+    """What were imported later, in whatever thread, a fork could cut off."""
+    fake = make_fake()
+    source = f"""
+import sys
+import kinesink
+from kinesink.shell import imports
+sink = kinesink.Sink(kinesink.Config.from_environment(stream_name="app"))
+imports.load("{anyio_backend}")
+before = set(sys.modules)
+sink.emit(b"x")
+assert sink.flush()
+late = {{name for name in set(sys.modules) - before if not name.startswith("coverage")}}
+assert not late, late
+"""
+    ran = run_against(fake, source, KINESINK_BACKEND=anyio_backend, KINESINK_SHUTDOWN_TIMEOUT="20")
+    assert (ran.status, ran.err) == (0, "")
+    assert landed(fake) == [b"x"]

@@ -78,6 +78,10 @@ def test_our_hook_does_not_begin_a_second_deadline(exits: Callable[[], None]) ->
         def end_exit(self, timeout: float) -> None:
             self.waited.append(timeout)
 
+        begin_flush = begin_exit
+
+        def tell_left(self) -> None: ...
+
     leaving, serving = Clocked(), Serving()
     leaving.watch(serving)
     exits()

@@ -191,7 +191,7 @@ async def test_a1_what_kinesis_can_never_take_is_refused_at_once(fake: FakeKines
             await producer.put(b"x" * (1 << 20))
         assert producer.statistics().accepted == 0
         assert producer._task is not None
-        assert producer._task.held_bytes == 0
+        assert producer._task.streams.held_bytes == 0
         await producer.put(b"x", explicit_hash_key=2**128 - 1)
     assert landed(fake) == [b"x"]
 
@@ -231,7 +231,7 @@ async def test_s5_flush_returns_by_its_timeout_and_says_the_truth(fake: FakeKine
         await release(fake)
         assert await producer.flush()
         assert producer._task is not None
-        assert producer._task._flushes == []
+        assert producer._task._work._flushes == []
 
 
 async def test_s4_a_cancelled_flush_changes_nothing(fake: FakeKinesis) -> None:
@@ -350,7 +350,7 @@ async def test_s3_a_put_cancelled_anywhere_leaks_nothing(fake: FakeKinesis, stri
         account = producer.statistics()
         assert account.accepted == account.delivered == len(landed(fake))
         assert producer._task is not None
-        assert producer._task.held_bytes == 0
+        assert producer._task.streams.held_bytes == 0
 
 
 # -- concurrency and backpressure ----------------------------------------------

@@ -26,6 +26,7 @@ from kinesink.shell.endpoints import (
     find_destinations,
     find_region,
 )
+from kinesink.shell.fork_gate import fork_gate
 from kinesink.shell.key_sources import Given, Keys, Role, lookup_failure
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class AwsSession:
     def _find_source(self) -> Source:
         given = self._config.credentials
         if given is None:
+            with fork_gate.lock:
+                # Only makes the providers, some with TLS settings; they ask nobody yet.
+                self._session.get_component("credential_provider")
             given = self._session.get_credentials()
         if given is None:
             raise SetupError(
@@ -108,7 +112,8 @@ class AwsSession:
 
         :raises SetupError: if there is no region, or one of them cannot be used.
         """
-        return find_destinations(self._config, self._session, self._source.account_id)
+        with fork_gate.lock:
+            return find_destinations(self._config, self._session, self._source.account_id)
 
 
 def sign(

@@ -10,7 +10,6 @@ they are imported, which fails once the exit has begun, and everything else need
 
 from __future__ import annotations
 
-import _thread
 import concurrent.futures.thread  # noqa: F401 - see above
 import contextvars
 import sys
@@ -18,38 +17,43 @@ import threading
 import weakref
 from collections import deque
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import DropReason
 from kinesink.core.retry_policy import OWN_ERROR
-from kinesink.shell import origin
+from kinesink.readiness import Vitals
+from kinesink.shell import children, hosts, imports, lambda_runtime, origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.process_exit import interpreter_exits, process_exit
-from kinesink.shell.reporter import Reporter, not_delivered
+from kinesink.shell.reporter import Reporter, events_in_words, not_delivered
 from kinesink.shell.submission import Submissions
+from kinesink.shell.teller import Teller
+from kinesink.shell.threads import start_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import anyio
 
-    from kinesink.config import Config
+    from kinesink.config import Backend, Config
     from kinesink.shell.intake import Intake
     from kinesink.shell.kinesis import KinesisClient
     from kinesink.shell.producer import Producer
     from kinesink.shell.producer_task import ProducerTask
+    from kinesink.shell.spooler import Spooler
+    from kinesink.statistics import Statistics
 
     ClientFactory = Callable[[Config], KinesisClient]
 
-#: What the thread imports whole before any part of it. Where it began with a part while the
-#: application is importing the package, each would wait for what the other holds, and the
-#: interpreter then lets one import fail: ours, and the application's with it.
-_PACKAGES: Final = ("anyio", "httpcore", "httpx", "botocore")
-
 #: Seconds for telling of losses at exit, when the deadline has passed.
 _TELLING_TIME: Final = 0.5
+
+#: Seconds for saving what is left at exit, when the deadline has passed.
+_SAVING_TIME: Final = 2.0
+
+#: Seconds for the same where the process goes on, though it may be frozen next.
+_MOMENT: Final = 0.05
 
 #: What belonged to the parent of a forked process. Never freed: a finalizer could close
 #: sockets that the parent goes on using.
@@ -69,7 +73,10 @@ class Background:
         self._config = config
         self._intake = intake
         self._make_client = make_client
+        #: Who tells of trouble and of losses.
+        self.teller = Teller(config, Reporter(config.on_error))
         self._stopped: anyio.Event
+        hosts.watch(intake)
         self._reset()
         _everyone.add(self)
 
@@ -77,11 +84,14 @@ class Background:
         # One token: who pops it may start a thread. A lock could be held by the very
         # thread that a signal handler interrupts.
         self._may_start = deque([True])
-        self._reporter = Reporter(self._config.on_error)
+        self._reporter = self.teller.reporter
+        self._spooler = _spooler_of(self._config, self._intake)
         #: The futures of what was submitted.
         self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
         self._survived = False
+        #: How many events had been accepted when it was said that some are left.
+        self._told_at = 0
         self._ended = threading.Event()
         self._ended.set()
 
@@ -91,17 +101,16 @@ class Background:
         """Start the thread unless it runs; the intake's wake-up while there is none."""
         if not self._take_token():
             return
+        # First: it may find that the process has come to its end.
+        children.watch()
         process_exit.watch(self)
+        hosts.settle_in()
+        lambda_runtime.watch()
         if process_exit.over:
             self._serve_here()
             return
-        try:
-            # Not Thread.start(), which takes a lock and waits: its caller may have
-            # interrupted whoever holds that lock. A thread can wait for it.
-            _thread.start_new_thread(self._start_thread, ())
-        except RuntimeError:
-            # No more threads: too many, or the exit has begun (Python 3.12). Then the exit
-            # hook serves what waits; until then each event tries again.
+        if not self._start_thread():
+            # Then the exit hook serves what waits; until then each event tries again.
             self._give_token_back()
 
     def _take_token(self) -> bool:
@@ -144,6 +153,17 @@ class Background:
         return self._config.shutdown_timeout
 
     @property
+    def vitals(self) -> Vitals:
+        """What the producer notes about itself."""
+        producer = self._producer
+        return Vitals() if producer is None else producer.vitals
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread."""
+        return not self._may_start
+
+    @property
     def idle(self) -> bool:
         """Whether there is no thread and nothing for one to do."""
         return bool(self._may_start) and not self._intake.waiting
@@ -156,19 +176,16 @@ class Background:
 
     # -- the thread ------------------------------------------------------------
 
-    def _start_thread(self) -> None:
-        name = f"kinesink {self._config.stream_name}"
+    def _start_thread(self) -> bool:
+        life = self._ended
 
         def serve() -> None:
+            if life is not self._ended:
+                # A copy in a forked child, of a greenlet that had not begun yet.
+                hosts.stand_still()
             contextvars.Context().run(self._serve)
 
-        try:
-            # A thread that the threading module knows has a name, is traced by debuggers,
-            # and is forgotten when it ends.
-            threading.Thread(target=serve, name=name, daemon=True).start()
-        except RuntimeError:
-            # There are no more to be had, so this one must do.
-            serve()
+        return start_daemon(serve, f"kinesink {self._config.stream_name}")
 
     def _serve_here(self) -> None:
         """Deliver what is pending in the calling thread, when nobody waits for another."""
@@ -178,7 +195,8 @@ class Background:
             self._give_up()
             return
         self._intake.enqueue(self._stop_now)
-        contextvars.Context().run(self._serve)
+        with process_exit.delivering():
+            contextvars.Context().run(self._serve)
 
     def _serve(self) -> None:
         self._survived = False
@@ -195,29 +213,35 @@ class Background:
     def _run_loop(self) -> None:
         origin.mark_thread()
         try:
-            # Imported here, because importing kinesink is to stay cheap, and before there is
-            # a loop, because imports wait for each other.
-            for package in (self._config.backend, *_PACKAGES):
-                import_module(package)
+            hosts.wait_for_forks()
+            backend, options = hosts.event_loop(self._config.backend, self.report)
+            # Here, because importing kinesink is to stay cheap, and before there is a loop,
+            # because imports wait for each other.
+            imports.load(backend)
             import anyio  # noqa: PLC0415 - not before the first event
 
             from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio
 
             client = self._make_client(self._config) if self._make_client else None
-            self._producer = Producer(
-                self._config, intake=self._intake, client=client, reporter=self._reporter
+            producer = Producer(
+                self._config,
+                intake=self._intake,
+                client=client,
+                teller=self.teller,
+                spooler=self._spooler,
             )
-            self._producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
-            anyio.run(self._produce, self._producer, backend=self._config.backend)
+            producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
+            self._producer = producer
+            anyio.run(self._produce, producer, backend, backend=backend, backend_options=options)
         finally:
             origin.unmark_thread()
 
-    async def _produce(self, producer: Producer) -> None:
+    async def _produce(self, producer: Producer, backend: Backend) -> None:
         import anyio  # noqa: PLC0415 - see above
 
         from kinesink.shell import exit_safe  # noqa: PLC0415 - it imports anyio
 
-        exit_safe.install(self._config.backend)
+        exit_safe.install(backend)
         self._stopped = anyio.Event()
         async with producer:
             await self._stopped.wait()
@@ -242,6 +266,9 @@ class Background:
         self._give_token_back()
         if self._intake.waiting if self._survived else self._intake.is_waited_for:
             self.start()
+        elif self._intake.waiting:
+            # What is left then, though no other event comes, is the exit's.
+            process_exit.watch(self)
 
     def _stop_now(self, _: ProducerTask) -> None:
         self._stopped.set()
@@ -252,6 +279,10 @@ class Background:
         """Begin to deliver what is pending; return what waits for that, given a timeout."""
         if self._intake.waiting and self._take_token():
             self._serve_here()
+        return self.begin_flush()
+
+    def begin_flush(self) -> Callable[[float], object]:
+        """Begin to deliver what is pending; return what waits for that, given a timeout."""
         done = Latch()
         if self.idle:
             done.open()
@@ -261,14 +292,41 @@ class Background:
 
     def end_exit(self, timeout: float) -> None:
         """Say what was not delivered, and let no later event go unserved."""
-        self._give_up()
+        self._leave_behind()
+        self.tell_left()
+        self._fail_submissions()
         self.submissions.wait_called_back(timeout)
-        self._reporter.wait_told(max(process_exit.within(timeout), _TELLING_TIME))
+        self.teller.wait_told(max(process_exit.within(timeout), _TELLING_TIME))
+        if self._intake.guard == self._guarded:
+            return
         # Also for a producer that is only beginning: its thread may be slow to import.
         self._intake.guard = self._guarded
         if not self._may_start:
             self._intake.attach(self._intake.wake)
             self._intake.awake = False
+
+    def _leave_behind(self) -> None:
+        """Have what is left saved, or handed to whoever gets what is given up."""
+        if self.idle or (self._spooler is None and not self.teller.dead_letters.wanted):
+            return
+        if self._spooler is None:
+            # Afterwards nothing is left.
+            self.tell_left()
+        done = Latch()
+
+        def leave(task: ProducerTask) -> None:
+            task.leave_behind()
+            done.open()
+
+        self._intake.command(leave)
+        if not origin.is_own():
+            done.wait(_SAVING_TIME)
+
+    def tell_left(self) -> None:
+        """Say what is not delivered, unless nothing has come since that was said."""
+        if news := self._news_of_left():
+            self._reporter.say("shutdown", news)
+            self._reporter.wait_told(_TELLING_TIME)
 
     def _guarded(self, wake: Callable[[], None]) -> Callable[[], None]:
         return partial(self._wake_at_exit, wake)
@@ -283,25 +341,58 @@ class Background:
         done = Latch()
         self._intake.enqueue(partial(_begin_flush, Flush(done.open)))
         wake()
-        if not origin.is_own():
-            done.wait(process_exit.within(self._config.shutdown_timeout))
+        timeout = process_exit.within(self._config.shutdown_timeout)
+        if not origin.is_own() and not done.wait(timeout):
+            self._report_news_of_left()
+            self._reporter.wait_told(_TELLING_TIME)
         self._intake.awake = False
 
     def _give_up(self) -> None:
         """Tell of what is left, the operator and those who wait for a result."""
-        left = self._intake.statistics()
-        if left.pending:
-            producer = self._producer
-            self._reporter.report("shutdown", not_delivered(
-                left.pending, left.pending_bytes, self._config.stream_name,
-                self._config.shutdown_timeout, producer.last_error if producer else None,
-            ), process_exit.now())  # fmt: skip
+        self._report_news_of_left()
+        self._fail_submissions()
+
+    def _fail_submissions(self) -> None:
         self.submissions.end_all(DropReason.SHUTDOWN, "not delivered when the process ended")
+
+    def report_late(self, timeout: float) -> None:
+        """Tell of what a flush was too short for, and give that a moment to be told."""
+        if left := self._in_words(self._intake.statistics(), timeout):
+            self._reporter.report("late", f"{left} (kept for later)", process_exit.now())
+        self._reporter.wait_told(_MOMENT)
+
+    def _report_news_of_left(self) -> None:
+        if news := self._news_of_left():
+            self._reporter.report("shutdown", news, process_exit.now())
+
+    def _news_of_left(self) -> str:
+        """Return what is left, in words; none if that was told and no event has come since."""
+        account = self._intake.statistics()
+        if account.accepted == self._told_at:
+            return ""
+        self._told_at = account.accepted
+        return self._in_words(account, self._config.shutdown_timeout)
+
+    def _in_words(self, account: Statistics, timeout: float) -> str:
+        if not account.pending:
+            return ""
+        producer = self._producer
+        last_error = producer.last_error if producer else None
+        lost = account.pending - account.spooled
+        name = self._config.stream_name
+        text = not_delivered(lost, account.pending_bytes, name, timeout, last_error)
+        if not account.spooled:
+            return text
+        kept = f"{events_in_words(account.spooled)} for {name!r} kept in {self._config.spool_path}"
+        if lost:
+            return f"{text}; {kept}"
+        return f"{kept}; last error: {last_error}" if last_error else kept
 
     def after_fork_in_child(self) -> None:
         """Begin anew: thread, loop, connections and what is pending are the parent's."""
         _parked.append((self._producer, self._intake.wake, self._reporter))
         submissions = self.submissions
+        self.teller = self.teller.renewed()
         self._reset()
         self._intake.reset(self.start)
         submissions.fail_in_child()
@@ -312,11 +403,33 @@ class Background:
         self._reporter.report(kind, text, process_exit.now())
 
 
+def _spooler_of(config: Config, intake: Intake) -> Spooler | None:
+    if config.spool_path is None:
+        return None
+    # Imported here, because it needs sqlite3, and most do without.
+    from kinesink.shell.spooler import Spooler  # noqa: PLC0415 - see above
+    from kinesink.shell.spooling_intake import SpoolingIntake  # noqa: PLC0415 - as above
+
+    spooler = Spooler(config)
+    if isinstance(intake, SpoolingIntake):
+        intake.spooler = spooler
+    return spooler
+
+
 def _begin_flush(flush: Flush, task: ProducerTask) -> None:
     task.begin_flush(flush)
 
 
 _everyone: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def report_late(timeout: float) -> None:
+    """Tell of what the flush of all sinks was too short for, each stream by itself.
+
+    :param timeout: seconds that it has taken.
+    """
+    for background in list(_everyone):
+        background.report_late(timeout)
 
 
 def _after_fork_in_child() -> None:

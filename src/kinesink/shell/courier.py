@@ -11,8 +11,10 @@ import sys
 import time
 from collections import deque
 from contextvars import copy_context
-from threading import Thread, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
+
+from kinesink.shell.threads import start_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +52,7 @@ class Courier:
             # A thread would not run any more, and on Python 3.11 its start never return.
             make_calls()
             return
-        try:
-            Thread(target=make_calls, name=self._name, daemon=True).start()
-        except RuntimeError:
-            # No thread can be started any more: the interpreter is shutting down.
+        if not start_daemon(make_calls, self._name):
             make_calls()
 
     def wait_idle(self, timeout: float) -> bool:
@@ -66,6 +65,11 @@ class Courier:
         while not self.idle and not self._is_calling() and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)
         return self.idle
+
+    @property
+    def waiting(self) -> int:
+        """How many calls have not begun."""
+        return len(self._waiting)
 
     @property
     def idle(self) -> bool:

@@ -2,15 +2,19 @@
 
 Law of this file: :meth:`Exchange.post` returns whatever the network does, lets
 cancellation through, never sends anything twice, and never shows a header in a message.
+Nothing of before a sleep of the machine is used after it.
 
 Imported lazily, because httpx takes 0.1 s to import.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import httpx
 
 from kinesink._version import __version__
@@ -18,7 +22,7 @@ from kinesink.core import retry_policy
 from kinesink.core.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kinesink.config import Config
     from kinesink.shell.aws_session import Destination
@@ -27,6 +31,12 @@ if TYPE_CHECKING:
 #: Idle connections are closed after this many seconds. Nobody documents when the other
 #: end or a gateway resets them; producers have met resets after some 20 s.
 _KEEPALIVE_EXPIRY: Final = 10.0
+
+#: Seconds that the wall clock is ahead of the monotonic one, which is how idle connections
+#: are told. Between two requests it moves by this much only if somebody sets it, or if the
+#: machine slept (a virtual one that was suspended, as between invocations of AWS Lambda):
+#: then what was connected is gone, and nobody has heard of it.
+_SLEEP: Final = 5.0
 
 #: An Authorization header of ours must not be replaced by user and password in the URL.
 _NO_AUTH: Final = httpx.Auth()
@@ -82,14 +92,23 @@ class Exchange:
     httpx reads it.
 
     :param destination: any of them; they share their TLS settings.
+    :param ahead: returns by how many seconds the wall clock is ahead of the monotonic one.
     :raises Exception: if a proxy cannot be used; see :func:`open_exchange`.
     """
 
     def __init__(
-        self, config: Config, destination: Destination, transport: httpx.AsyncBaseTransport | None
+        self,
+        config: Config,
+        destination: Destination,
+        transport: httpx.AsyncBaseTransport | None,
+        ahead: Callable[[], float] | None = None,
     ) -> None:
         self._connect_timeout = config.connect_timeout
-        self._client = httpx.AsyncClient(
+        self._ahead = ahead or _wall_clock_ahead
+        self._was_ahead = self._ahead()
+        self._under_way: set[anyio.CancelScope] = set()
+        self._new_client = partial(
+            httpx.AsyncClient,
             auth=_NO_AUTH,
             headers={"User-Agent": f"kinesink/{__version__}", "Accept-Encoding": "identity"},
             verify=destination.tls,
@@ -107,22 +126,42 @@ class Exchange:
             transport=transport,
             proxy=_proxy(config, destination),
         )
+        self._client = self._new_client()
 
     async def post(self, request: SignedRequest) -> Answer | Failure:
         """Send a request and read the whole answer, whatever its status."""
+        if self._has_slept():
+            await self._start_afresh()
+        host = request.destination.host
         trace = _Trace()
-        try:
-            response = await self._client.post(
-                request.destination.url,
-                content=request.body,
-                headers=request.headers,
-                extensions={"trace": trace},
-            )
-        except Exception as error:  # noqa: BLE001 - the network stack raises more than it documents
-            code = _code(error, stale=trace.reused_without_answer())
-            host = request.destination.host
-            return Failure(code, f"{self._explain(error)} ({type(error).__name__}, {host})")
-        return Answer(int(response.status_code), response.headers, response.content)
+        with anyio.CancelScope() as scope:
+            self._under_way.add(scope)
+            try:
+                response = await self._client.post(
+                    request.destination.url,
+                    content=request.body,
+                    headers=request.headers,
+                    extensions={"trace": trace},
+                )
+                return Answer(int(response.status_code), response.headers, response.content)
+            except Exception as error:  # noqa: BLE001 - the network stack raises more than it documents
+                code = _code(error, stale=trace.reused_without_answer())
+                return Failure(code, f"{self._explain(error)} ({type(error).__name__}, {host})")
+            finally:
+                self._under_way.discard(scope)
+        text = f"the machine slept while an answer was due ({host})"
+        return Failure(retry_policy.STALE_CONNECTION, text)
+
+    def _has_slept(self) -> bool:
+        was_ahead, self._was_ahead = self._was_ahead, self._ahead()
+        return self._was_ahead - was_ahead > _SLEEP
+
+    async def _start_afresh(self) -> None:
+        """Give up every connection, and every answer that is due."""
+        left, self._client = self._client, self._new_client()
+        for scope in self._under_way:
+            scope.cancel()
+        await left.aclose()
 
     def _explain(self, error: Exception) -> str:
         if isinstance(error, httpx.ConnectTimeout):
@@ -153,6 +192,10 @@ def open_exchange(
             "the proxy, from the configuration or HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, cannot "
             f"be used ({type(error).__name__})",
         )
+
+
+def _wall_clock_ahead() -> float:
+    return time.time() - time.monotonic()
 
 
 def _proxy(config: Config, destination: Destination) -> httpx.Proxy | None:

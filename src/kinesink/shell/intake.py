@@ -21,6 +21,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.records import DropReason
+from kinesink.event.levels import level_in
+from kinesink.shell.overflow import DropNewest
+from kinesink.shell.overflow import policy_of as overflow_policy_of
+from kinesink.shell.tally import Tally, level_name, since
 from kinesink.statistics import Statistics, combine
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ if TYPE_CHECKING:
 
     from kinesink.config import Config
     from kinesink.core.records import Ticket
+    from kinesink.shell.overflow import Policy
     from kinesink.shell.producer_task import ProducerTask
+    from kinesink.shell.tally import Refusals
 
 #: What one waiting event costs beside its data, in bytes: the bytes object and its
 #: place in containers (measured on CPython 3.11: 33 + 8, and what an entry adds).
@@ -55,39 +61,49 @@ Command = Callable[["ProducerTask"], None]
 """What the producer's task is to do, by its own hand."""
 
 
-class Taken(NamedTuple):
-    """What the producer has in its hand: taken out, and in no account yet."""
+class Pressure:
+    """Whether room is scarce. One attribute to look at before an event is written."""
 
-    items: list[Item]
-    refused: list[DropReason]
+    __slots__ = ("high",)
 
-
-_NOTHING: Final = Taken([], [])
+    def __init__(self) -> None:
+        self.high = False
 
 
 class Intake:
     """Events that no producer has seen yet. Every method is safe from any thread."""
 
     __slots__ = (
-        "_commands", "_in_hand", "_items", "_loose_bytes", "_max_bytes", "_moves", "_refused",
-        "_settled", "awake", "guard", "held_bytes", "held_events", "wake",
+        "_calm_bytes", "_commands", "_has_refused", "_in_hand", "_items", "_loose_bytes",
+        "_max_bytes", "_moves", "_policy", "_reported", "_settled", "_tally", "awake", "guard",
+        "held_bytes", "held_events", "pressure", "wake",
     )  # fmt: skip
 
-    def __init__(self, max_pending_bytes: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, max_pending_bytes: int, wake: Callable[[], None], policy: Policy | None = None
+    ) -> None:
         """Begin empty.
 
         :param max_pending_bytes: bound on what waits here and in the pipeline.
         :param wake: called when the producer may be asleep; must neither wait nor raise.
+        :param policy: what decides where room is scarce; None takes whatever fits.
         """
         self._max_bytes = max_pending_bytes
+        self._policy: Policy = DropNewest() if policy is None else policy
+        self._calm_bytes = int(max_pending_bytes * self._policy.calm_share)
+        #: Of this intake, for whoever writes events.
+        self.pressure = Pressure()
         self.reset(wake)
 
     def reset(self, wake: Callable[[], None]) -> None:
         """Forget everything, as a forked child must: what waits is the parent's."""
         self._items: list[Item] = []
-        self._refused: list[DropReason] = []
         self._commands: list[Command] = []
-        self._in_hand = _NOTHING
+        self._in_hand: list[Item] = []
+        self._tally = Tally()
+        #: Of the tally, what the producer has been told.
+        self._reported: list[Refusals] = []
+        self._has_refused = False
         self._settled: Callable[[], Statistics] = Statistics
         #: Odd while the producer moves events from one place to the next.
         self._moves = 0
@@ -95,6 +111,7 @@ class Intake:
         #: What the pipeline holds in bytes and events, and what the producer has in its hand.
         self.held_bytes = 0
         self.held_events = 0
+        self.pressure.high = False
         #: Whether the producer is bound to look; the caller's and the producer's flag.
         self.awake = False
         self.wake = wake
@@ -108,15 +125,18 @@ class Intake:
 
     # -- from any thread -------------------------------------------------------
 
-    def put(self, item: bytes | KeyedEvent, data_bytes: int) -> bool:
-        """Hand an event over; False if the bound is reached, which is counted.
+    def put(self, item: bytes | KeyedEvent, data_bytes: int, level: int | None = None) -> bool:
+        """Hand an event over; False if there is no room for it, which is counted.
 
         The estimate of what waits is loose: two threads may lose an addition to each
         other. The producer starts it anew, so errors never add up.
+
+        :param level: as in :mod:`logging`; None for one that gives way to no other.
         """
         size = data_bytes + EVENT_OVERHEAD_BYTES
-        if self._loose_bytes + self.held_bytes + size > self._max_bytes:
-            self.refuse(DropReason.QUEUE_FULL)
+        if self._loose_bytes + self.held_bytes + size > self._calm_bytes and self._is_refused(
+            size, level, item
+        ):
             return False
         self._loose_bytes += size
         self._items.append(item)
@@ -125,9 +145,41 @@ class Intake:
             self.wake()
         return True
 
-    def refuse(self, reason: DropReason, *, wake: bool = True) -> None:
+    def turns_away(self, level: int | None) -> bool:
+        """Tell whether there is no room for an event that is still to be written.
+
+        Then it counts as dropped. To be asked while :attr:`pressure` is high: what will be
+        given up need not be written first.
+        """
+        return self._is_refused(EVENT_OVERHEAD_BYTES, level)
+
+    def _is_refused(self, size: int, level: int | None, item: Item = b"") -> bool:
+        self.pressure.high = True
+        reason = self._policy.refusal(self, size, level)
+        if reason is None:
+            return False
+        if level is None:
+            # What was asked about before it was written is given without; it says itself.
+            self._refuse(reason, level_in(item.data if isinstance(item, KeyedEvent) else item))
+        else:
+            self._refuse(reason, level_name(level))
+        return True
+
+    def fits(self, size: int, share: float) -> bool:
+        """Tell whether so many bytes more are no more than a share of the bound."""
+        return self._loose_bytes + self.held_bytes + size <= self._max_bytes * share
+
+    def fits_here(self, size: int, share: float) -> bool:
+        """Tell the same of what waits here, without what the producer holds."""
+        return self._loose_bytes + size <= self._max_bytes * share
+
+    def refuse(self, reason: DropReason, level: int | None = None, *, wake: bool = True) -> None:
         """Count an event that was handed over and dropped at once."""
-        self._refused.append(reason)
+        self._refuse(reason, None if level is None else level_name(level), wake=wake)
+
+    def _refuse(self, reason: DropReason, level: str | None, *, wake: bool = True) -> None:
+        self._tally.add(reason, level)
+        self._has_refused = True
         if wake and not self.awake:
             self.awake = True
             self.wake()
@@ -148,7 +200,7 @@ class Intake:
     @property
     def waiting(self) -> bool:
         """Whether there is anything for the producer to see."""
-        return bool(self._items or self._refused or self._commands)
+        return bool(self._items or self._commands or self._has_refused)
 
     @property
     def is_waited_for(self) -> bool:
@@ -166,21 +218,28 @@ class Intake:
             settled, in_hand, items, refused = self._read()
             if moves == self._moves and not moves % 2:
                 break
-        pending = len(items) + len(in_hand.items)
-        reasons = Counter(refused) + Counter(in_hand.refused)
+        pending = len(items) + len(in_hand)
         waiting = Statistics(
-            accepted=pending + reasons.total(),
+            accepted=pending,
             pending=pending,
-            pending_bytes=_data_bytes(items) + _data_bytes(in_hand.items),
-            dropped=reasons,
+            pending_bytes=_data_bytes(items) + _data_bytes(in_hand),
             own=own,
         )
-        return combine(settled(), waiting)
+        return combine(settled(), waiting, _account_of(refused))
+
+    @property
+    def fill(self) -> float:
+        """The share of the bounds that is taken."""
+        return (self._loose_bytes + self.held_bytes) / self._max_bytes
+
+    def refused(self) -> Statistics:
+        """Return the account of what was refused here, which is in no other's."""
+        return _account_of(self._tally.read())
 
     def _read(
         self,
-    ) -> tuple[Callable[[], Statistics], Taken, list[Item], list[DropReason]]:
-        return self._settled, self._in_hand, self._items[:], self._refused[:]
+    ) -> tuple[Callable[[], Statistics], list[Item], list[Item], list[Refusals]]:
+        return self._settled, self._in_hand, self._items[:], self._tally.read()
 
     # -- from the producer -----------------------------------------------------
 
@@ -190,13 +249,21 @@ class Intake:
         del self._commands[: len(commands)]
         return commands
 
-    def take(self) -> Taken:
-        """Take everything out, in order. :meth:`settle` must follow."""
-        taken = Taken(self._items[:], self._refused[:])
-        self.held_events += len(taken.items)
+    def take_refusals(self) -> list[Refusals]:
+        """Return what was refused since this was asked last. It stays in the account."""
+        if not self._has_refused:
+            return []
+        # In this order, as all flags here: what is counted later is told later.
+        self._has_refused = False
+        before, self._reported = self._reported, self._tally.read()
+        return since(self._reported, before)
+
+    def take(self) -> list[Item]:
+        """Take every event out, in order. :meth:`settle` must follow."""
+        taken = self._items[:]
+        self.held_events += len(taken)
         self._moves += 1
-        del self._items[: len(taken.items)]
-        del self._refused[: len(taken.refused)]
+        del self._items[: len(taken)]
         self._in_hand = taken
         self._moves += 1
         # In this order, as above, what was taken counts twice for a moment, and never not at all.
@@ -213,10 +280,15 @@ class Intake:
         """
         self._moves += 1
         self._settled = account
-        self._in_hand = _NOTHING
+        self._in_hand = []
         self._moves += 1
         self.held_bytes = held_bytes
         self.held_events = held_events
+        if self.pressure.high:
+            self.pressure.high = self._is_crowded()
+
+    def _is_crowded(self) -> bool:
+        return self._loose_bytes + self.held_bytes > self._calm_bytes
 
     def give_up_waited_for(self) -> None:
         """Drop the events that somebody waits for: no producer will ever take them."""
@@ -224,7 +296,8 @@ class Intake:
         kept = [item for item in items if not _is_waited_for(item)]
         self._moves += 1
         self._items[: len(items)] = kept
-        self._refused.extend([DropReason.INTERNAL] * (len(items) - len(kept)))
+        for _ in range(len(items) - len(kept)):
+            self.refuse(DropReason.INTERNAL, wake=False)
         self._moves += 1
 
     @property
@@ -236,29 +309,73 @@ class Intake:
 class CountingIntake(Intake):
     """An intake that is bounded in events as well. Not the usual one, whose put is dearer."""
 
-    __slots__ = ("_max_events",)
+    __slots__ = ("_calm_events", "_max_events")
 
-    def __init__(self, max_pending_bytes: int, max_events: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        max_pending_bytes: int,
+        wake: Callable[[], None],
+        policy: Policy | None = None,
+        *,
+        max_events: int,
+    ) -> None:
         """Begin empty.
 
         :param max_events: bound on the events that wait here and in the pipeline.
         """
-        super().__init__(max_pending_bytes, wake)
+        super().__init__(max_pending_bytes, wake, policy)
         self._max_events = max_events
+        self._calm_events = int(max_events * self._policy.calm_share)
 
-    def put(self, item: bytes | KeyedEvent, data_bytes: int) -> bool:
-        """Hand an event over; False if a bound is reached, which is counted."""
-        if len(self._items) + self.held_events >= self._max_events:
-            self.refuse(DropReason.QUEUE_FULL)
+    def put(self, item: bytes | KeyedEvent, data_bytes: int, level: int | None = None) -> bool:
+        """Hand an event over; False if there is no room for it, which is counted."""
+        if len(self._items) + self.held_events >= self._calm_events and self._is_refused(
+            data_bytes + EVENT_OVERHEAD_BYTES, level, item
+        ):
             return False
-        return super().put(item, data_bytes)
+        return super().put(item, data_bytes, level)
+
+    def fits(self, size: int, share: float) -> bool:
+        """Tell whether so many bytes in one event more are no more than a share of both bounds."""
+        events = len(self._items) + self.held_events
+        return events < self._max_events * share and super().fits(size, share)
+
+    def fits_here(self, size: int, share: float) -> bool:
+        """Tell the same of what waits here, without what the producer holds."""
+        return len(self._items) < self._max_events * share and super().fits_here(size, share)
+
+    @property
+    def fill(self) -> float:
+        """The share of the bounds that is taken, the greater one of both."""
+        events = len(self._items) + self.held_events
+        return max(events / self._max_events, super().fill)
+
+    def _is_crowded(self) -> bool:
+        events = len(self._items) + self.held_events
+        return events >= self._calm_events or super()._is_crowded()
 
 
 def new_intake(config: Config, wake: Callable[[], None]) -> Intake:
-    """Return an intake with the bounds that are configured."""
+    """Return an intake with the bounds and the policy that are configured."""
+    policy = overflow_policy_of(config)
+    if config.spool_path is not None and config.spool_mode == "always":
+        from kinesink.shell.spooling_intake import SpoolingIntake  # noqa: PLC0415 - it needs this
+
+        return SpoolingIntake(
+            config.max_pending_bytes, wake, policy, max_events=config.max_pending_events
+        )
     if config.max_pending_events is None:
-        return Intake(config.max_pending_bytes, wake)
-    return CountingIntake(config.max_pending_bytes, config.max_pending_events, wake)
+        return Intake(config.max_pending_bytes, wake, policy)
+    return CountingIntake(
+        config.max_pending_bytes, wake, policy, max_events=config.max_pending_events
+    )
+
+
+def _account_of(refused: list[Refusals]) -> Statistics:
+    dropped: Counter[DropReason] = Counter()
+    for refusals in refused:
+        dropped[refusals.reason] += refusals.events
+    return Statistics(accepted=dropped.total(), dropped=dropped)
 
 
 def _as_it_is(wake: Callable[[], None]) -> Callable[[], None]:
@@ -266,7 +383,9 @@ def _as_it_is(wake: Callable[[], None]) -> Callable[[], None]:
 
 
 def _is_waited_for(item: Item) -> bool:
-    return isinstance(item, KeyedEvent) and item.ticket is not None
+    if not isinstance(item, KeyedEvent) or item.ticket is None:
+        return False
+    return not getattr(item.ticket, "patient", False)
 
 
 def _data_bytes(items: Iterable[Item]) -> int:

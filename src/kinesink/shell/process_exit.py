@@ -10,10 +10,11 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Serving(Protocol):
@@ -24,6 +25,12 @@ class Serving(Protocol):
 
     def end_exit(self, timeout: float) -> None:
         """Say what is left, and serve alone what comes later."""
+
+    def begin_flush(self) -> Callable[[float], object]:
+        """Begin to deliver in a process that may go on; return what waits for that."""
+
+    def tell_left(self) -> None:
+        """Say what is left, unless that was said, and give it a moment to be heard."""
 
     @property
     def shutdown_timeout(self) -> float:
@@ -40,6 +47,10 @@ class ProcessExit:
         """Forget everything, as a forked child must."""
         self._serving: set[Serving] = set()
         self._deadline: float | None = None
+        #: Seconds of the exit's time that waits before its beginning have used up.
+        self._spent = 0.0
+        self._delivers_in_main = False
+        self._postponed: list[Callable[[], object]] = []
         #: Whether the exit hook has begun, and whether it has ended: then nobody waits
         #: for what is emitted.
         self.begun = self.over = False
@@ -61,7 +72,7 @@ class ProcessExit:
         if not self.leaving:
             return timeout
         if self._deadline is None:
-            self._deadline = self.now() + (timeout if at_exit is None else at_exit)
+            self._deadline = self._deadline_after(timeout if at_exit is None else at_exit)
         return min(timeout, max(0.0, self._deadline - self.now()))
 
     @property
@@ -74,13 +85,20 @@ class ProcessExit:
         """Return seconds on a monotonic clock."""
         return time.monotonic()
 
+    def _deadline_after(self, timeout: float) -> float:
+        return self.now() + max(0.0, timeout - self._spent)
+
     def run(self) -> None:
         """Deliver what is pending; the exit hook."""
+        with self.delivering():
+            self._run()
+
+    def _run(self) -> None:
         self.begun = True
         serving = list(self._serving)
-        timeout = max((one.shutdown_timeout for one in serving), default=0.0)
+        timeout = _longest(serving)
         if serving and self._deadline is None:
-            self._deadline = self.now() + timeout
+            self._deadline = self._deadline_after(timeout)
         try:
             waits = [one.begin_exit() for one in serving]
             for wait in waits:
@@ -90,6 +108,62 @@ class ProcessExit:
             self.over = True
             for one in serving:
                 one.end_exit(self.within(timeout))
+
+    # -- what may be the end, or not -------------------------------------------
+
+    def flush(self) -> None:
+        """Deliver what is pending, as the exit would, in a process that may go on.
+
+        The exit has that much less time, until :meth:`go_on`.
+        """
+        serving = list(self._serving)
+        began = self.now()
+        timeout = _longest(serving)
+        deadline = began + self.within(max(0.0, timeout - self._spent), timeout)
+        try:
+            waits = [one.begin_flush() for one in serving]
+            for wait in waits:
+                wait(max(0.0, deadline - self.now()))
+        finally:
+            self._spent += self.now() - began
+            self.tell_left()
+
+    def tell_left(self) -> None:
+        """Say what is pending in each stream, unless that was said; give it a moment."""
+        for one in list(self._serving):
+            one.tell_left()
+
+    def go_on(self) -> None:
+        """Give a later exit its whole time again: this was not the end."""
+        self._spent = 0.0
+
+    @contextmanager
+    def delivering(self) -> Iterator[None]:
+        """Mark what delivers in this thread: if it is the main one, no signal cuts it short."""
+        is_main = threading.get_ident() == threading.main_thread().ident
+        if self._delivers_in_main or not is_main:
+            yield
+            return
+        self._delivers_in_main = True
+        try:
+            yield
+        finally:
+            self._delivers_in_main = False
+            while self._postponed:
+                self._postponed.pop(0)()
+
+    def postpone(self, call: Callable[[], object]) -> bool:
+        """Have ``call`` made when the main thread has delivered; False if it does not deliver.
+
+        For signal handlers, that is in the main thread, which cannot wait for what it is at.
+        """
+        if self._delivers_in_main:
+            self._postponed.append(call)
+        return self._delivers_in_main
+
+
+def _longest(serving: Iterable[Serving]) -> float:
+    return max((one.shutdown_timeout for one in serving), default=0.0)
 
 
 def interpreter_exits() -> bool:

@@ -15,6 +15,7 @@ import anyio.lowlevel
 
 from kinesink.core import limits
 from kinesink.errors import ClosedError
+from kinesink.readiness import Vitals
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record, check_stream_name
 from kinesink.shell.arrivals import new_record
@@ -26,6 +27,7 @@ from kinesink.shell.outcome import Outcome
 from kinesink.shell.producer_task import ProducerTask
 from kinesink.shell.reporter import Reporter
 from kinesink.shell.room import Room
+from kinesink.shell.teller import Teller
 from kinesink.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -34,8 +36,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kinesink.config import Config
+    from kinesink.shell.spooler import Spooler
 
-#: Seconds for closing connections and for telling of losses at the end.
+#: Seconds between two looks whether all that goes to disk is there.
+_LOOK_AGAIN: Final = 0.005
+
+#: Seconds for closing connections, for telling of losses and for the disk at the end.
 _CLOSE_TIMEOUT: Final = 1.0
 
 
@@ -59,27 +65,32 @@ class Producer:
             result = await outcome.wait()
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sink has made, each by its name
         self,
         config: Config,
         *,
         intake: Intake | None = None,
         client: KinesisClient | None = None,
         reporter: Reporter | None = None,
+        teller: Teller | None = None,
+        spooler: Spooler | None = None,
     ) -> None:
         """Do nothing yet: no connection, no credentials, no task.
 
         :param config: see :class:`kinesink.Config`.
         :param intake: where another thread hands events over; the sink's.
         :param client: instead of one made from the configuration; closed at the end.
-        :param reporter: who tells of trouble; the sink's.
+        :param reporter: who tells of trouble.
+        :param spooler: where events go that memory is no place for; the sink's.
+        :param teller: who tells of trouble and of losses; the sink's.
         """
         self.config = config
         #: Seconds to wait for what is pending on leaving.
         self.shutdown_timeout = config.shutdown_timeout
         self._client = client or KinesisClient(config)
         self._intake = intake or Intake(config.max_pending_bytes, wake=_nobody)
-        self._reporter = reporter or Reporter(config.on_error)
+        self._spooler = spooler
+        self._teller = teller or Teller(config, reporter or Reporter(config.on_error))
         self._task: ProducerTask | None = None
         self._open = False
         self._ended = False
@@ -89,8 +100,10 @@ class Producer:
         if self._task is not None:
             raise ClosedError("a producer is entered once; make a new one")
         origin.install_filter()
-        self._task = ProducerTask(self.config, self._client, self._intake, self._reporter)
-        self._room = Room(self.config, self._task)
+        self._task = ProducerTask(
+            self.config, self._client, self._intake, self._teller, self._spooler
+        )
+        self._room = Room(self.config, self._task.streams)
         self._task.turned = self._room.let_in
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -130,6 +143,9 @@ class Producer:
         try:
             self._stop_taking(self._task)
             await self.flush(self.shutdown_timeout)
+            with anyio.move_on_after(_CLOSE_TIMEOUT):
+                while self._task.is_spooling:  # noqa: ASYNC110 - several jobs, one after the other
+                    await anyio.sleep(_LOOK_AGAIN)
         finally:
             self._task.abandon(self.shutdown_timeout)
 
@@ -146,9 +162,9 @@ class Producer:
         finally:
             with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
                 await self._client.aclose()
-                if not self._reporter.idle:
+                if not self._teller.idle:
                     # The process may end next, and with it the thread that tells of losses.
-                    await run_in_thread(self._reporter.wait_told, _CLOSE_TIMEOUT)
+                    await run_in_thread(self._teller.wait_told, _CLOSE_TIMEOUT)
 
     # -- for callers in the same loop ------------------------------------------
 
@@ -228,6 +244,11 @@ class Producer:
     def _record_max_bytes(self, name: str) -> int:
         known = None if self._task is None else self._task.record_max_bytes(name)
         return known or self.config.record_max_bytes or limits.RECORD_DEFAULT_BYTES
+
+    @property
+    def vitals(self) -> Vitals:
+        """What the task notes about itself, for a verdict on its health; from any thread."""
+        return self._task.pulse.vitals if self._task else Vitals()
 
     @property
     def last_error(self) -> str | None:

@@ -123,7 +123,7 @@ def not_delivered(
     """Return the line about what a shutdown has cost."""
     text = (
         f"{events_in_words(events)} ({_size_in_words(data_bytes)}) not delivered to "
-        f"{stream_name!r} within {timeout:g} s"
+        f"{stream_name!r} within {timeout:.3g} s"
     )
     return f"{text}; last error: {last_error}" if last_error else text
 

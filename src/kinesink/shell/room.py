@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinesink.config import Config
-    from kinesink.shell.producer_task import ProducerTask
+    from kinesink.shell.streams import Streams
 
 
 class _Line:
@@ -33,10 +33,10 @@ class _Line:
 class Room:
     """Lets records in. Belongs to one event loop."""
 
-    def __init__(self, config: Config, task: ProducerTask) -> None:
+    def __init__(self, config: Config, streams: Streams) -> None:
         self._max_bytes = config.max_pending_bytes
         self._max_events = config.max_pending_events or sys.maxsize
-        self._task = task
+        self._streams = streams
         self._lines: dict[str, _Line] = {}
 
     def is_free(self, stream_name: str, data_bytes: int) -> bool:
@@ -68,14 +68,14 @@ class Room:
             room.set()
 
     def _has_room(self, stream_name: str, data_bytes: int) -> bool:
-        task = self._task
+        streams = self._streams
         size = data_bytes + EVENT_OVERHEAD_BYTES
-        if task.held_bytes + size <= self._max_bytes and task.held_events < self._max_events:
+        if streams.held_bytes + size <= self._max_bytes and streams.held_events < self._max_events:
             return True
-        stream = task.streams.get(stream_name)
+        stream = streams.get(stream_name)
         if stream is None or not stream.held_events:
             return True
         return (
-            stream.held_bytes + size <= self._max_bytes // task.held_streams
-            and stream.held_events < self._max_events // task.held_streams
+            stream.held_bytes + size <= self._max_bytes // streams.held_streams
+            and stream.held_events < self._max_events // streams.held_streams
         )

@@ -11,28 +11,42 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core import limits
 from kinesink.core.records import DropReason
 from kinesink.errors import ClosedError
+from kinesink.event.sequence import Sequence
+from kinesink.readiness import Condition, judge
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.intake import KeyedEvent, new_intake
+from kinesink.shell.members import members
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.submission import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from kinesink.config import Config
     from kinesink.core.records import RecordResult
+    from kinesink.readiness import Health
     from kinesink.shell.background import ClientFactory
+    from kinesink.shell.losses import Loss
     from kinesink.statistics import Statistics
+
+
+#: Every sink of this process that is in use or may be again.
+SINKS: Final[weakref.WeakSet[Sink]] = weakref.WeakSet()
+
+
+def every_sink() -> list[Sink]:
+    """Return every sink of this process that is in use or may be again. From any thread."""
+    return members(SINKS)
 
 
 class Sink:
@@ -54,8 +68,14 @@ class Sink:
         self._intake.wake = self._background.start
         self._closed = False
         self._own = 0
+        #: Numbers the events that are written for this sink.
+        self.sequence = Sequence()
+        #: Whether room is scarce; then :meth:`turns_away` is to be asked before an event is
+        #: written.
+        self.pressure = self._intake.pressure
         #: Who shares it; see :func:`acquire`.
         self.holders: weakref.WeakSet[object] = weakref.WeakSet()
+        SINKS.add(self)
 
     # -- events ----------------------------------------------------------------
 
@@ -64,18 +84,44 @@ class Sink:
         data: bytes,
         partition_key: str | None = None,
         explicit_hash_key: int | None = None,
+        level: int | None = None,
     ) -> bool:
-        """Take an event, or count it as dropped; never wait, never raise.
+        """Take an event, or count it as dropped; never raise.
+
+        Never waits, but with ``overflow="block"`` where there is no room.
 
         After :meth:`close` the sink opens again: loggers go on using handlers that a
         reconfiguration has closed.
 
+        :param level: as in :mod:`logging`: what is given up first where room is scarce. An
+            event without one gives way to no other.
         :returns: False if the event was dropped at once.
         """
         self._closed = False
         if partition_key is None and explicit_hash_key is None:
-            return self._intake.put(data, len(data))
-        return self._intake.put(KeyedEvent(data, partition_key, explicit_hash_key), len(data))
+            return self._intake.put(data, len(data), level)
+        event = KeyedEvent(data, partition_key, explicit_hash_key)
+        return self._intake.put(event, len(data), level)
+
+    def turns_away(self, level: int | None) -> bool:
+        """Tell whether there is no room for an event that is still to be written.
+
+        Then it counts as dropped, and has taken a number of :attr:`sequence`. Waits as
+        :meth:`emit` does.
+        """
+        if not self._intake.turns_away(level):
+            return False
+        self.sequence.next()
+        return True
+
+    def tell_losses_by(self, write: Callable[[Loss], tuple[bytes, ...]]) -> None:
+        """Tell what is lost in the stream itself, in lines that ``write`` makes; the first counts.
+
+        :param write: called in the producer's thread; must not raise.
+        """
+        losses = self._background.teller.losses
+        if losses.write is None and self.config.loss_records:
+            losses.write = write
 
     @contextmanager
     def one_wake_up(self) -> Iterator[None]:
@@ -157,13 +203,13 @@ class Sink:
             data, partition_key, explicit_hash_key, self.record_max_bytes, self.config.framing
         )
 
-    def refuse(self, reason: DropReason) -> None:
+    def refuse(self, reason: DropReason, level: int | None = None) -> None:
         """Count an event that was dropped before it could be handed over; never wait.
 
         Starts no thread for that: where none runs the event counts, and is told with the
         next one that is handed over.
         """
-        self._intake.refuse(reason, wake=not self._background.idle)
+        self._intake.refuse(reason, level, wake=self._background.is_running)
 
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
@@ -191,17 +237,28 @@ class Sink:
             the process exits, what is left of its one deadline is the limit as well.
         :returns: whether all of it was delivered or accounted for in time.
         """
+        return self.begin_flush()(timeout)
+
+    def begin_flush(self) -> Callable[[float | None], bool]:
+        """Begin what :meth:`flush` does; return what waits for it, given a timeout.
+
+        So that several sinks can be flushed at the same time.
+        """
         if self._background.idle:
-            return True
+            return _nothing_to_wait_for
         done = Latch()
         flush = Flush(done.open)
         self._background.request_flush(flush)
-        if origin.is_own():
-            return False
-        try:
-            return done.wait(self._patience(timeout))
-        finally:
-            flush.given_up = True
+
+        def wait(timeout: float | None) -> bool:
+            if origin.is_own():
+                return False
+            try:
+                return done.wait(self._patience(timeout))
+            finally:
+                flush.given_up = True
+
+        return wait
 
     async def aflush(self, timeout: float | None = None) -> bool:
         """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
@@ -256,6 +313,23 @@ class Sink:
         usual = self.config.shutdown_timeout
         return process_exit.within(usual if timeout is None else timeout, usual)
 
+    def health(self) -> Health:
+        """Return how this sink fares, for a readiness probe; never waits.
+
+        ``failing`` if nothing was delivered for a minute while events wait, or the producer
+        does not run; ``degraded`` if events were given up within the last minute, wait for
+        15 s, or take 70 % of the room.
+        """
+        account = self.statistics()
+        return judge(Condition(
+            vitals=self._background.vitals,
+            waiting=self._intake.waiting,
+            fill=self._intake.fill,
+            lost=account.dropped_in_words,
+            linger=self.config.linger,
+            now=time.monotonic(),
+        ))  # fmt: skip
+
     def statistics(self) -> Statistics:
         """Return the account of this process since the sink was made, or since the fork."""
         return self._intake.statistics(own=self._own)
@@ -298,8 +372,14 @@ class _Registry:
         sink.retire()
 
 
+def _renew_sequences() -> None:
+    for sink in every_sink():
+        sink.sequence.renew()
+
+
 _registry = _Registry()
 in_each_child(_registry.renew_lock)
+in_each_child(_renew_sequences)
 
 
 def acquire(config: Config, holder: object) -> Sink:
@@ -316,6 +396,10 @@ def acquire(config: Config, holder: object) -> Sink:
 def release(sink: Sink, holder: object) -> None:
     """Give back what :func:`acquire` returned; the last holder lets the thread end."""
     _registry.release(sink, holder)
+
+
+def _nothing_to_wait_for(_: float | None) -> bool:
+    return True
 
 
 def _never() -> None:

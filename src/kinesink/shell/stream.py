@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kinesink.compression import compressor
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.records import DropReason, RecordResult
+from kinesink.core.records import DropReason, RecordResult, UserRecord
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kinesink.config import Config
     from kinesink.core.effects import Effect
     from kinesink.core.ledger import Ledger
-    from kinesink.core.records import Content, Ticket, UserRecord
+    from kinesink.core.records import Content, Ticket
 
 #: A pipeline that fails again within so many seconds of its start loses all it holds:
 #: what was moved from the last one may be what it fails at.
@@ -78,6 +78,12 @@ class Stream:
         """Remember that somebody waits for a record."""
         self._tickets[record] = ticket
 
+    def expect_all(self, contents: Iterable[Content]) -> None:
+        """Remember who waits for those that somebody waits for."""
+        for content in contents:
+            if isinstance(content, UserRecord) and content.ticket is not None:
+                self._tickets[content] = content.ticket
+
     def resolve(self, record: Content, result: RecordResult) -> None:
         """Tell who waits for a record."""
         self._tickets.pop(record).resolve(result)
@@ -101,6 +107,18 @@ class Stream:
     def ledgers(self) -> list[Ledger]:
         """The account: of the pipeline, and of those that failed."""
         return [*self._failed, self.pipeline.ledger]
+
+    @property
+    def delivered(self) -> int:
+        """Events that have arrived."""
+        return sum(ledger.delivered for ledger in self.ledgers)
+
+    def take_back(self, reason: DropReason, events: int) -> None:
+        """Count events that were given up as if they had never arrived: they are elsewhere."""
+        self._changed = True
+        # A pipeline that failed may be the one that has given them up.
+        for ledger in self.ledgers:
+            events -= ledger.take_back(reason, events)
 
     def settle(self) -> None:
         """Keep the account as it is now, for other threads to read."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from kinesink.config import Config
     from kinesink.core.ledger import Ledger
+    from kinesink.core.records import UserRecord
 
 #: Seconds after which a stream that nobody uses is let go: its map of shards, its rates
 #: and its next questions. The configured one stays, for a log may be silent for long.
@@ -39,6 +40,10 @@ class Streams:
         #: What streams that were let go have done, together and each.
         self.past = Statistics()
         self._past_of: dict[str, Statistics] = {}
+        #: What is pending: events, their data and overhead in bytes, and in how many streams.
+        self.held_events = 0
+        self.held_bytes = 0
+        self.held_streams = 0
         self._tidy_at = -math.inf
 
     def __iter__(self) -> Iterator[Stream]:
@@ -55,6 +60,26 @@ class Streams:
             stream = self._streams[name] = Stream(self._config, name, now)
         stream.used_at = now
         return stream
+
+    def hold(self, stream: Stream, record: UserRecord) -> None:
+        """Count a record that came in since the account was settled."""
+        held_bytes = stream.held_bytes
+        self.held_streams += not stream.held_events
+        stream.hold(record)
+        self.held_bytes += stream.held_bytes - held_bytes
+        self.held_events += 1
+
+    def settle(self) -> list[Ledger]:
+        """Return the account as it is now, for other threads to read, and count what is held."""
+        ledgers: list[Ledger] = []
+        self.held_bytes = self.held_events = self.held_streams = 0
+        for stream in self:
+            stream.settle()
+            ledgers += stream.frozen_ledgers
+            self.held_bytes += stream.held_bytes
+            self.held_events += stream.held_events
+            self.held_streams += stream.held_events > 0
+        return ledgers
 
     def tidy(self, now: float) -> None:
         """Forget now and then the streams that nobody has used for long."""

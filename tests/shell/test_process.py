@@ -1,0 +1,73 @@
+"""All sinks of a process, flushed at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+import kinesink
+from kinesink.testing import Hang
+from tests.shell.support import adds_up, landed, make_fake, make_sink, wait_until
+
+if TYPE_CHECKING:
+    from tests.shell.conftest import AwsEnvironment
+
+
+@pytest.fixture(autouse=True)
+def signed(aws: AwsEnvironment) -> None:
+    """Let requests be signed."""
+    aws.set_keys()
+
+
+def test_every_sink_is_flushed() -> None:
+    """Those of other configurations, too, and none lingers."""
+    fakes = [make_fake(), make_fake()]
+    made = [make_sink(fake, linger=60) for fake in fakes]
+    for number, sink in enumerate(made):
+        sink.emit(b"%d" % number)
+    assert kinesink.flush()
+    assert [landed(fake) for fake in fakes] == [[b"0"], [b"1"]]
+    for sink in made:
+        assert sink.close()
+
+
+async def test_every_sink_is_flushed_without_blocking_the_loop() -> None:
+    """What may be awaited does the same."""
+    fakes = [make_fake(), make_fake()]
+    made = [make_sink(fake, linger=60) for fake in fakes]
+    for number, sink in enumerate(made):
+        sink.emit(b"%d" % number)
+    assert await kinesink.aflush()
+    assert [landed(fake) for fake in fakes] == [[b"0"], [b"1"]]
+    for sink in made:
+        # In a thread, because closing blocks.
+        assert await anyio.to_thread.run_sync(sink.close)
+
+
+def test_one_that_is_late_does_not_keep_the_others_waiting() -> None:
+    """The deadline is for all of them together, and the answer is that not all has arrived."""
+    fakes = [make_fake(), make_fake()]
+    fakes[0].faults.append(Hang(operation="PutRecords"))
+    made = [make_sink(fake, shutdown_timeout=0.5) for fake in fakes]
+    for sink in made:
+        sink.emit(b"event")
+    assert not kinesink.flush(0.3)
+    wait_until(lambda: landed(fakes[1]) == [b"event"])
+    for sink in made:
+        sink.close()
+        assert adds_up(sink.statistics())
+
+
+def test_the_account_and_the_verdict_are_of_all_of_them() -> None:
+    """A readiness probe and a metrics system know no single sink."""
+    before = kinesink.total_statistics()
+    made = [make_sink(make_fake()) for _ in range(2)]
+    for sink in made:
+        sink.emit(b"event")
+        assert sink.close()
+    account = kinesink.total_statistics()
+    assert account.delivered - before.delivered == 2
+    assert adds_up(account)
+    assert kinesink.health().status in {"ok", "degraded", "failing"}
