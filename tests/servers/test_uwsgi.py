@@ -29,6 +29,8 @@ pytestmark = [
 ]
 
 IDLE_LOOKS = 30
+# Without it a worker can hang that is forked while any thread of the master runs Python.
+FORK_HOOKS = "--py-call-uwsgi-fork-hooks"
 DECORATORS = "import uwsgidecorators\n"
 AFTER_FORK = """
 @uwsgidecorators.postfork
@@ -97,14 +99,11 @@ def test_workers_deliver_what_they_have_logged_when_uwsgi_ends(
     assert events == expected + byes
 
 
-@pytest.mark.parametrize("options", [(), ("--py-call-uwsgi-fork-hooks",)], ids=["plain", "hooks"])
-def test_a_producer_that_runs_before_the_fork_stays_the_masters(
-    options: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_producer_that_runs_before_the_fork_stays_the_masters(tmp_path: Path) -> None:
     """The workers have their own, and the hook that the application had set runs too."""
     application = f"{DECORATORS}{applications.WSGI_LOADED}{AFTER_FORK}"
     # The master has no exit hooks: it delivers while it runs.
-    with uwsgi(tmp_path, application, *options, KINESINK_LINGER="1") as server:
+    with uwsgi(tmp_path, application, FORK_HOOKS, KINESINK_LINGER="1") as server:
         server.wait_said("spawned uWSGI worker 2")
         expected = requests(server, 6)
         loaded = Counter([Event("loaded", server.process_id)])
@@ -117,22 +116,6 @@ def test_a_producer_that_runs_before_the_fork_stays_the_masters(
     assert len(byes) == 2
     assert processes(forked) == processes(byes)
     assert events == expected + loaded + forked + byes
-
-
-def test_a_fork_that_no_hook_tells_of_is_noticed_by_the_first_event(tmp_path: Path) -> None:
-    """Nothing is lost or sent twice, where the application has replaced the hook."""
-    application = f"{applications.WSGI_LOADED}{DECORATORS}{AFTER_FORK}"
-    with uwsgi(tmp_path, application, KINESINK_LINGER="1") as server:
-        server.wait_said("spawned uWSGI worker 2")
-        requests(server, 6)
-        server.wait_until(lambda: once(server.landed(), "loaded"), "the master's event")
-        wait_idle(server)
-        assert server.end(signal.SIGINT) == 0
-        server.assert_silent()
-        events = server.landed()
-    texts = Counter(event.text for event in events.elements())
-    once_each = ["loaded", *(f"/order-{number}" for number in range(6))]
-    assert texts == Counter(["forked", "forked", "bye", "bye", *once_each])
 
 
 def test_a_worker_that_is_recycled_delivers_first(tmp_path: Path) -> None:
@@ -173,7 +156,7 @@ def test_a_fork_amid_the_start_of_a_producer_hangs_no_worker(tmp_path: Path) -> 
     """The master's thread imports nothing before the workers are there."""
     # Long enough for a thread to begin to import, and too short for it to be done.
     application = f"{applications.WSGI_LOADED}import time; time.sleep(0.2)\n"
-    with uwsgi(tmp_path, application, KINESINK_LINGER="0.1") as server:
+    with uwsgi(tmp_path, application, FORK_HOOKS, KINESINK_LINGER="0.1") as server:
         server.wait_said("spawned uWSGI worker 2")
         expected = requests(server, 6)
         server.wait_until(lambda: once(server.landed(), "loaded"), "the master's event")

@@ -179,6 +179,17 @@ def check(torture: Torture) -> None:
     per = defaultdict(Counter)
     for (name, number), c in told.items():
         per[name.split("-")[0]][c] += 1
+    shown = Counter()
+    t0 = torture.fake.records(STREAM)[0].arrival
+    for (name, number), c in told.items():
+        if c > 1 and not name.startswith("worker") and shown[name] < 3:
+            shown[name] += 1
+            for r in torture.fake.user_records(STREAM):
+                if r.data != b"first" and json.loads(r.data)["message"].split()[:2] == [name, number]:
+                    print("DUP", name, number, f"{r.arrival - t0:.2f}", r.shard_id, r.sub_sequence_number, r.sequence_number in torture.endpoint.told)
+    print("KILLS", [f"{k - t0:.2f}" for k in torture.endpoint.kills])
+    for sh in torture.fake._named(STREAM).shards.values():
+        print("SHARD", sh.shard_id, f"{sh.opened_at - t0:.2f}", sh.parents)
     print("TOLD", {k: dict(v) for k, v in per.items()})
     copies = Counter(count for counts in arrived.values() for count in counts.values())
     print(len(lines), copies)

@@ -25,8 +25,10 @@ from kinesink.readiness import Vitals
 from kinesink.shell import children, hosts, imports, lambda_runtime, origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
+from kinesink.shell.left import Left
+from kinesink.shell.members import members
 from kinesink.shell.process_exit import interpreter_exits, process_exit
-from kinesink.shell.reporter import Reporter, events_in_words, not_delivered
+from kinesink.shell.reporter import Reporter
 from kinesink.shell.submission import Submissions
 from kinesink.shell.teller import Teller
 from kinesink.shell.threads import start_daemon
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from kinesink.shell.producer import Producer
     from kinesink.shell.producer_task import ProducerTask
     from kinesink.shell.spooler import Spooler
-    from kinesink.statistics import Statistics
 
     ClientFactory = Callable[[Config], KinesisClient]
 
@@ -90,8 +91,7 @@ class Background:
         self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
         self._survived = False
-        #: How many events had been accepted when it was said that some are left.
-        self._told_at = 0
+        self._left = Left(self._config, self._intake, self._reporter, self._last_error)
         self._ended = threading.Event()
         self._ended.set()
 
@@ -270,6 +270,10 @@ class Background:
             # What is left then, though no other event comes, is the exit's.
             process_exit.watch(self)
 
+    def _last_error(self) -> str | None:
+        producer = self._producer
+        return producer.last_error if producer else None
+
     def _stop_now(self, _: ProducerTask) -> None:
         self._stopped.set()
 
@@ -324,9 +328,7 @@ class Background:
 
     def tell_left(self) -> None:
         """Say what is not delivered, unless nothing has come since that was said."""
-        if news := self._news_of_left():
-            self._reporter.say("shutdown", news)
-            self._reporter.wait_told(_TELLING_TIME)
+        self._left.say(_TELLING_TIME)
 
     def _guarded(self, wake: Callable[[], None]) -> Callable[[], None]:
         return partial(self._wake_at_exit, wake)
@@ -343,13 +345,13 @@ class Background:
         wake()
         timeout = process_exit.within(self._config.shutdown_timeout)
         if not origin.is_own() and not done.wait(timeout):
-            self._report_news_of_left()
+            self._left.report()
             self._reporter.wait_told(_TELLING_TIME)
         self._intake.awake = False
 
     def _give_up(self) -> None:
         """Tell of what is left, the operator and those who wait for a result."""
-        self._report_news_of_left()
+        self._left.report()
         self._fail_submissions()
 
     def _fail_submissions(self) -> None:
@@ -357,36 +359,7 @@ class Background:
 
     def report_late(self, timeout: float) -> None:
         """Tell of what a flush was too short for, and give that a moment to be told."""
-        if left := self._in_words(self._intake.statistics(), timeout):
-            self._reporter.report("late", f"{left} (kept for later)", process_exit.now())
-        self._reporter.wait_told(_MOMENT)
-
-    def _report_news_of_left(self) -> None:
-        if news := self._news_of_left():
-            self._reporter.report("shutdown", news, process_exit.now())
-
-    def _news_of_left(self) -> str:
-        """Return what is left, in words; none if that was told and no event has come since."""
-        account = self._intake.statistics()
-        if account.accepted == self._told_at:
-            return ""
-        self._told_at = account.accepted
-        return self._in_words(account, self._config.shutdown_timeout)
-
-    def _in_words(self, account: Statistics, timeout: float) -> str:
-        if not account.pending:
-            return ""
-        producer = self._producer
-        last_error = producer.last_error if producer else None
-        lost = account.pending - account.spooled
-        name = self._config.stream_name
-        text = not_delivered(lost, account.pending_bytes, name, timeout, last_error)
-        if not account.spooled:
-            return text
-        kept = f"{events_in_words(account.spooled)} for {name!r} kept in {self._config.spool_path}"
-        if lost:
-            return f"{text}; {kept}"
-        return f"{kept}; last error: {last_error}" if last_error else kept
+        self._left.report_late(timeout, _MOMENT)
 
     def after_fork_in_child(self) -> None:
         """Begin anew: thread, loop, connections and what is pending are the parent's."""
@@ -428,13 +401,13 @@ def report_late(timeout: float) -> None:
 
     :param timeout: seconds that it has taken.
     """
-    for background in list(_everyone):
+    for background in members(_everyone):
         background.report_late(timeout)
 
 
 def _after_fork_in_child() -> None:
     process_exit.reset()
-    for background in list(_everyone):
+    for background in members(_everyone):
         background.after_fork_in_child()
 
 

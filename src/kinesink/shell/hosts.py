@@ -38,6 +38,9 @@ _LOOK_AGAIN: Final = 0.2
 _MOMENT: Final = 0.001
 _PATIENCE: Final = 1.0
 
+#: Seconds that a thread has to end which has started another one.
+_LET_END: Final = 0.02
+
 #: Not empty when a thread of the master sleeps.
 _asleep: Final[list[bool]] = []
 
@@ -79,13 +82,15 @@ def let_fall_asleep() -> None:
 
     A worker hangs that is forked in a moment in which a thread runs Python, and a thread that
     has not begun yet runs it as soon as the master is done with the application: while it
-    forks. Waits a millisecond or two there, and nowhere else.
+    forks. Waits for some hundredths of a second there, once, and nowhere else.
     """
     if _is_to_fork():
         deadline = time.monotonic() + _PATIENCE
         while not _asleep and time.monotonic() < deadline:
             time.sleep(_MOMENT)
         _asleep.clear()
+        # The thread that has started it ends, too.
+        time.sleep(_LET_END)
 
 
 def event_loop(wanted: Backend, report: Callable[[str, str], None]) -> EventLoop:

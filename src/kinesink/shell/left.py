@@ -1,0 +1,80 @@
+"""Say what is left when time is up, and say it once.
+
+Law: what a flush or the end of the process leaves behind is told with events, bytes and the
+last error; not again until another event has been accepted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinesink.shell.process_exit import process_exit
+from kinesink.shell.reporter import events_in_words, not_delivered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinesink.config import Config
+    from kinesink.shell.intake import Intake
+    from kinesink.shell.reporter import Reporter
+    from kinesink.statistics import Statistics
+
+
+class Left:
+    """What is left of the events of one sink. Safe from any thread.
+
+    :param last_error: returns the last failure of a call, in words.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        intake: Intake,
+        reporter: Reporter,
+        last_error: Callable[[], str | None],
+    ) -> None:
+        self._config = config
+        self._intake = intake
+        self._reporter = reporter
+        self._last_error = last_error
+        #: How many events had been accepted when it was said that some are left.
+        self._told_at = 0
+
+    def say(self, telling_time: float) -> None:
+        """Say what is left, whatever was said about other things, and let that be told."""
+        if news := self._news():
+            self._reporter.say("shutdown", news)
+            self._reporter.wait_told(telling_time)
+
+    def report(self) -> None:
+        """Say what is left, at most once a minute."""
+        if news := self._news():
+            self._reporter.report("shutdown", news, process_exit.now())
+
+    def report_late(self, timeout: float, telling_time: float) -> None:
+        """Say what a flush was too short for, which the process keeps."""
+        if left := self._in_words(self._intake.statistics(), timeout):
+            self._reporter.report("late", f"{left} (kept for later)", process_exit.now())
+        self._reporter.wait_told(telling_time)
+
+    def _news(self) -> str:
+        """Return what is left, in words; none if that was said and no event has come since."""
+        account = self._intake.statistics()
+        if account.accepted == self._told_at:
+            return ""
+        self._told_at = account.accepted
+        return self._in_words(account, self._config.shutdown_timeout)
+
+    def _in_words(self, account: Statistics, timeout: float) -> str:
+        if not account.pending:
+            return ""
+        last_error = self._last_error()
+        lost = account.pending - account.spooled
+        name = self._config.stream_name
+        text = not_delivered(lost, account.pending_bytes, name, timeout, last_error)
+        if not account.spooled:
+            return text
+        kept = f"{events_in_words(account.spooled)} for {name!r} kept in {self._config.spool_path}"
+        if lost:
+            return f"{text}; {kept}"
+        return f"{kept}; last error: {last_error}" if last_error else kept
