@@ -29,6 +29,7 @@ nox.options.sessions = [
     "servers",
     "integration",
     "examples",
+    "torture",
     "coverage",  # last: it judges what the others measured
 ]
 
@@ -71,6 +72,9 @@ PYTHONS: Final = [
     version for version in nox.project.python_versions(PYPROJECT) if version not in SKIPPED
 ]
 
+
+#: What leaves out tests that take seconds, and those that need kinesis-mock.
+_QUICK: Final = "not integration and not slow"
 
 OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
 """The oldest that is supported, and those around a change that breaks exporters; the session
@@ -128,16 +132,21 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run what needs no network, on every Python, each async test on asyncio and on trio."""
+    """Run what needs no network, on every Python, each async test on asyncio and on trio.
+
+    Tests that take seconds run on the oldest, on the newest, and on the one that starts no
+    threads at exit; whole processes differ in nothing else between versions.
+    """
     install(session, "test", "instrumented", "examples")
-    measured_pytest(session, "-m", "not integration")
+    whole = session.python in {PYTHONS[0], "3.12", PYTHONS[-1]}
+    measured_pytest(session, "-m", "not integration" if whole else _QUICK)
 
 
 @nox.session
 def without_extras(session: nox.Session) -> None:
     """Run the tests again where no extra is installed."""
     install(session, "test", extras="")
-    measured_pytest(session, "-m", "not integration", KINESINK_TEST_WITHOUT_EXTRAS="1")
+    measured_pytest(session, "-m", _QUICK, KINESINK_TEST_WITHOUT_EXTRAS="1")
 
 
 @nox.session
@@ -181,6 +190,13 @@ def examples(session: nox.Session) -> None:
         session.error("there are no examples")
     for file in files:
         session.run("python", str(file))
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Kill, freeze and reshard Kinesis for two minutes while processes log and are killed."""
+    install(session, "test")
+    measured_pytest(session, "tests/torture", KINESINK_TORTURE_SECONDS="120")
 
 
 @nox.session

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from kinesink.testing.faults import Fault
     from tests.cases.scene import Scene
 
+pytestmark = pytest.mark.slow
+
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
 LIFE: Final = 10 * MINUTE

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from kinesink.testing import FakeKinesis
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKinesis:
     """Return a fake, for requests that can be signed."""

@@ -93,9 +93,9 @@ class Application:
         """Do what is read."""
         logs = logs_of(self.sink)
         files = open_files()
-        self.sink.emit(b"first")
+        logs[0](f"{self.name}-first 1")
         assert self.sink.flush(FIRST_FLUSH)
-        tell(ready=self.name, memory=memory("VmRSS"))
+        tell(name=self.name, memory=memory("VmRSS"))
         traffic = Traffic(FOLDER, self.name, logs)
         children: list[int] = []
         for line in iter(sys.stdin.readline, ""):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinesink.testing import (
     FailEntries,
-    FakeKinesis,
     Hang,
     Latency,
     RawAnswer,
@@ -22,13 +22,14 @@ from kinesink.testing import (
     Truncate,
     WrongResultCount,
 )
-from kinesink.testing.exchange import NO_PAUSE, Ending, Held, Reply
+from kinesink.testing.exchange import NO_PAUSE, Ending, Reply
 from kinesink.testing.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kinesink.testing.exchange import Call, Request
+    from kinesink.testing import FakeKinesis
+    from kinesink.testing.exchange import Call, Held, Request
     from kinesink.testing.faults import Fault
 
 STREAM: Final = "app"
@@ -38,7 +39,7 @@ MOST_SHARDS: Final = 8
 
 TROUBLES: Final[dict[str, tuple[float, float]]] = {
     "outage": (0.5, 3.0),
-    "freeze": (0.5, 5.0),
+    "freeze": (0.5, 6.0),
     "throttles": (0.5, 2.0),
     "errors": (0.5, 2.0),
     "resets": (0.5, 2.0),
@@ -120,10 +121,9 @@ class Chaos:
         self._fake = fake
         self._endpoint = endpoint
         self._dice = random.Random(seed)
+        self._deck: list[str] = []
         self._trouble = "peace"
         self._pause = threading.Event()
-        #: What was done, and when, for whoever has to find out what went wrong.
-        self.diary: list[str] = []
         self._began = time.monotonic()
         fake.script(*self._faults())
 
@@ -159,11 +159,9 @@ class Chaos:
     def run(self, seconds: float) -> None:
         """Make trouble for so long, each kind of it before any comes again."""
         ends = time.monotonic() + seconds
-        deck: list[str] = []
         while time.monotonic() < ends:
-            if not deck:
-                deck = self._dice.sample(sorted(TROUBLES), len(TROUBLES))
-            self._have(deck.pop(), ends)
+            self._deck = self._deck or self._dice.sample(sorted(TROUBLES), len(TROUBLES))
+            self._have(self._deck.pop(), ends)
         self._note("all is well")
 
     def _have(self, trouble: str, ends: float) -> None:
@@ -198,5 +196,5 @@ class Chaos:
             self._fake.merge_shards(STREAM, one.shard_id, next_one.shard_id)
 
     def _note(self, what: str) -> None:
-        self.diary.append(f"{time.monotonic() - self._began:7.2f} {what}")
-        print(self.diary[-1], flush=True)
+        """Print what is done, and when, for whoever has to find out what went wrong."""
+        sys.stdout.write(f"{time.monotonic() - self._began:7.2f} {what}\n")

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -38,12 +40,15 @@ class Process:
     ) -> None:
         self.folder = folder
         self.name = name
-        self.was_killed = False
+        #: When it was killed, in seconds since the epoch; None if it was not.
+        self.killed_at: float | None = None
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(  # noqa: S603 - our own words
                 [
                     sys.executable,
-                    *("-W", "error::ResourceWarning"),
+                    *("-W", "error::ResourceWarning", "-X", "faulthandler"),
+                    # A connection that breaks in the middle of a request leaves one behind.
+                    *("-W", "ignore:Async generator 'httpx:ResourceWarning"),
                     str(_HERE / program),
                     str(folder),
                     name,
@@ -86,8 +91,15 @@ class Process:
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """Wait until something is true that the program brings about."""
-        wait_until(lambda: condition() or self._process.poll() is not None, f"{self.name} {what}")
-        assert condition(), f"{self.name} ended before it {what}: {self.err}"
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self._process.poll() is None, f"{self.name} ended before it {what}: {self.err}"
+            assert time.monotonic() < deadline, f"{self.name} never {what}: {self.autopsy()}"
+            time.sleep(0.02)
+
+    def wait_until_it_logs(self) -> None:
+        """Wait until every thread of it has logged."""
+        self.wait_for(lambda: self.logs, "logged")
 
     def say(self, line: str) -> None:
         """Have the program read a line."""
@@ -103,11 +115,21 @@ class Process:
         """Wait until it has ended, as it should."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        assert self._process.wait(PATIENCE) == 0, self.err
+        try:
+            status = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.name} does not end: {self.autopsy()}")
+        assert status == 0, self.err
+
+    def autopsy(self) -> str:
+        """Have it say where each of its threads is, and end by that."""
+        self._process.send_signal(signal.SIGABRT)
+        self._process.wait(PATIENCE)
+        return self.err
 
     def kill(self) -> None:
         """Kill it, wherever it is."""
-        self.was_killed = True
+        self.killed_at = time.time()
         self._process.send_signal(signal.SIGKILL)
         assert self._process.wait(PATIENCE) == -signal.SIGKILL, self.err
 
@@ -147,7 +169,7 @@ class Workers:
             while True:
                 worker = self._start(f"{self._name}g{len(self.generations)}")
                 self.generations.append(worker)
-                worker.wait_for(lambda worker=worker: worker.logs, "logged")
+                worker.wait_until_it_logs()
                 if self._over.wait(self._dice.uniform(0, 4)):
                     return
                 worker.kill()

@@ -50,6 +50,7 @@ def tell_account(name: str, sink: Sink, **facts: Any) -> None:  # noqa: ANN401 -
         delivered=account.delivered,
         dropped=account.lost,
         pending=account.pending,
+        spooled=account.spooled,
         retried=account.retried,
         peak=memory("VmHWM"),
         **facts,

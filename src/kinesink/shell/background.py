@@ -380,6 +380,7 @@ def _spooler_of(config: Config, intake: Intake) -> Spooler | None:
     if config.spool_path is None:
         return None
     # Imported here, because it needs sqlite3, and most do without.
+    from kinesink.shell import spooling  # noqa: F401, PLC0415 - what a fork must not cut off later
     from kinesink.shell.spooler import Spooler  # noqa: PLC0415 - see above
     from kinesink.shell.spooling_intake import SpoolingIntake  # noqa: PLC0415 - as above
 

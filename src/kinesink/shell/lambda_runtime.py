@@ -203,9 +203,9 @@ def _watch_snapshots() -> None:
 
 
 def _renew_ids() -> None:
-    from kinesink.shell.sink import SINKS  # noqa: PLC0415 - it imports this module
+    from kinesink.shell.sink import every_sink  # noqa: PLC0415 - it imports this module
 
-    for sink in list(SINKS):
+    for sink in every_sink():
         sink.sequence.renew()
 
 

@@ -244,6 +244,9 @@ class ProducerTask:
         )
         deadline = min(deadline, self._tell_losses(now), self._readings.take(now))
         if self._work.spooling is not None:
+            # The disk may have time now. Not before what was given up has gone where it goes:
+            # this settles the account.
+            self._make_room(now)
             deadline = min(deadline, self._work.spooling.turn(now, self._intake.fill))
         self.streams.tidy(now)
         self._settle()
