@@ -70,6 +70,13 @@ class World:
             job.run()
             self.spooler.finish()
 
+    def work_once(self, fill: float = 0.0) -> None:
+        """Do the next job."""
+        job = self.spooler.job(self.now, fill)
+        assert job is not None
+        job.run()
+        self.spooler.finish()
+
     def account(self) -> Statistics:
         """Return the account, with what callers have parked."""
         settled = self.spooler.settle()
