@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import struct
 from contextlib import asynccontextmanager, suppress
@@ -312,3 +313,24 @@ async def test_cancellation_is_no_failure() -> None:
                 await anyio.wait_all_tasks_blocked()
             cancelled[0].cancel()
     assert cancelled[0].cancelled_caught
+
+
+async def test_a_request_that_ends_in_the_middle_leaves_nothing_behind(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """Such as a generator that has not ended: trio warns when one is collected."""
+
+    async def read_nothing(_: Connection) -> None:
+        await anyio.sleep_forever()
+
+    async with peer(read_nothing) as server:
+        destination = request_to(server.url).destination
+        connections = Exchange(Config("s"), destination, None)
+        large = SignedRequest(destination, {}, bytes(64 << 20), 0, ())
+        with anyio.move_on_after(0.5) as waiting:
+            await connections.post(large)
+        assert waiting.cancelled_caught
+        await connections.aclose()
+        gc.collect()
+    leaks = [each for each in recwarn if issubclass(each.category, ResourceWarning)]
+    assert leaks == []

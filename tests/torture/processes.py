@@ -47,8 +47,6 @@ class Process:
                 [
                     sys.executable,
                     *("-W", "error::ResourceWarning", "-X", "faulthandler"),
-                    # A connection that breaks in the middle of a request leaves one behind.
-                    *("-W", "ignore:Async generator 'httpx:ResourceWarning"),
                     str(_HERE / program),
                     str(folder),
                     name,

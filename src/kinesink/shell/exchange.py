@@ -22,7 +22,7 @@ from kinesink.core import retry_policy
 from kinesink.core.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from kinesink.config import Config
     from kinesink.shell.aws_session import Destination
@@ -84,6 +84,37 @@ class _Trace:
         return self._sending and not self._connecting and not self._answered
 
 
+class _Body(httpx.AsyncByteStream):
+    """A body in one piece.
+
+    httpx's own is a generator. One that is left in the middle, because the connection broke,
+    is a leak in trio's eyes, which warns.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return what has the piece."""
+        return _Piece(self._data)
+
+
+class _Piece:
+    """Iterates over one piece."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> _Piece:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the piece, once."""
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class Exchange:
     """Connections to the destinations of one session, kept open between requests.
 
@@ -137,12 +168,7 @@ class Exchange:
         with anyio.CancelScope() as scope:
             self._under_way.add(scope)
             try:
-                response = await self._client.post(
-                    request.destination.url,
-                    content=request.body,
-                    headers=request.headers,
-                    extensions={"trace": trace},
-                )
+                response = await self._client.send(self._prepared(request, trace))
                 return Answer(int(response.status_code), response.headers, response.content)
             except Exception as error:  # noqa: BLE001 - the network stack raises more than it documents
                 code = _code(error, stale=trace.reused_without_answer())
@@ -151,6 +177,17 @@ class Exchange:
                 self._under_way.discard(scope)
         text = f"the machine slept while an answer was due ({host})"
         return Failure(retry_policy.STALE_CONNECTION, text)
+
+    def _prepared(self, request: SignedRequest, trace: _Trace) -> httpx.Request:
+        prepared = self._client.build_request(
+            "POST",
+            request.destination.url,
+            content=request.body,
+            headers=request.headers,
+            extensions={"trace": trace},
+        )
+        prepared.stream = _Body(request.body)
+        return prepared
 
     def _has_slept(self) -> bool:
         was_ahead, self._was_ahead = self._was_ahead, self._ahead()
