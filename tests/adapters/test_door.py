@@ -12,7 +12,7 @@ import pytest
 from kinesink import Config, ConfigurationError, DropReason, KinesisHandler, Statistics
 from kinesink.adapters.door import Door
 from kinesink.shell import origin
-from kinesink.shell import sink as sinks
+from kinesink.shell import registry as sinks
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:

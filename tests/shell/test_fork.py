@@ -89,7 +89,7 @@ def test_s7_handlers_of_one_configuration_share_a_sink_in_the_child_too() -> Non
     ran = run_against(
         fake,
         f"""{PRELUDE}
-from kinesink.shell import sink as sinks
+from kinesink.shell import registry as sinks
 config = kinesink.Config.from_environment(stream_name="app")
 class Holder: pass
 holder = Holder()

@@ -15,7 +15,7 @@ from kinesink.core.records import Failure
 from kinesink.shell.aws_session import AwsSession
 from kinesink.shell.credentials import SetupError, SignedRequest, Signer
 from kinesink.shell.kinesis import KinesisClient
-from kinesink.shell.sink import acquire, release
+from kinesink.shell.registry import acquire, release
 from tests.shell.kinesis_calls import HELLO
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from kinesink import ClosedError, DropReason, InvalidRecordError
 from kinesink.shell import origin
-from kinesink.shell import sink as sinks
+from kinesink.shell import registry as sinks
 from kinesink.testing import AccessDenied, Hang, Latency
 from tests.shell.support import (
     PATIENCE,

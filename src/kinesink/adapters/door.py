@@ -27,7 +27,7 @@ from kinesink.readiness import Health
 from kinesink.shell.members import members
 from kinesink.shell.origin import is_own
 from kinesink.shell.overflow import owns_logging_lock
-from kinesink.shell.sink import acquire, release
+from kinesink.shell.registry import acquire, release
 from kinesink.statistics import Statistics
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from kinesink.shell.left import Left
 from kinesink.shell.members import members
 from kinesink.shell.process_exit import interpreter_exits, process_exit
 from kinesink.shell.reporter import Reporter
+from kinesink.shell.spool_start import spooler_of
 from kinesink.shell.submission import Submissions
 from kinesink.shell.teller import Teller
 from kinesink.shell.threads import start_daemon
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from kinesink.shell.kinesis import KinesisClient
     from kinesink.shell.producer import Producer
     from kinesink.shell.producer_task import ProducerTask
-    from kinesink.shell.spooler import Spooler
 
     ClientFactory = Callable[[Config], KinesisClient]
 
@@ -86,7 +86,7 @@ class Background:
         # thread that a signal handler interrupts.
         self._may_start = deque([True])
         self._reporter = self.teller.reporter
-        self._spooler = _spooler_of(self._config, self._intake)
+        self._spooler = spooler_of(self._config, self._intake)
         #: The futures of what was submitted.
         self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
@@ -374,20 +374,6 @@ class Background:
         """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
         text = f"stream {self._config.stream_name!r}: {text}"
         self._reporter.report(kind, text, process_exit.now())
-
-
-def _spooler_of(config: Config, intake: Intake) -> Spooler | None:
-    if config.spool_path is None:
-        return None
-    # Imported here, because it needs sqlite3, and most do without.
-    from kinesink.shell import spooling  # noqa: F401, PLC0415 - what a fork must not cut off later
-    from kinesink.shell.spooler import Spooler  # noqa: PLC0415 - see above
-    from kinesink.shell.spooling_intake import SpoolingIntake  # noqa: PLC0415 - as above
-
-    spooler = Spooler(config)
-    if isinstance(intake, SpoolingIntake):
-        intake.spooler = spooler
-    return spooler
 
 
 def _begin_flush(flush: Flush, task: ProducerTask) -> None:

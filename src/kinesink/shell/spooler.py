@@ -386,8 +386,7 @@ class Spooler:
         self._close(lambda _: True)
 
     def _close(self, wanted: Callable[[Rows], bool]) -> None:
-        if self._job is not None:
-            # The disk takes its time, and what that is about is not known.
+        if self._job is not None:  # The disk takes its time, and it is not known for what.
             return
         for rows in list(self._disk.files):
             # With one that has events in memory the next task goes on.
