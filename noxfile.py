@@ -24,6 +24,7 @@ nox.options.sessions = [
     "lint",
     "types",
     "tests",
+    "slow",
     "without_extras",
     "otel_sdks",
     "servers",
@@ -37,6 +38,9 @@ PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 IN_CI: Final = os.environ.get("CI", "").lower() in {"1", "true"}
 FEWEST_PYTHONS: Final = 3
 """A matrix of fewer proves little, so CI refuses it."""
+
+SPREAD: Final = ("-n", str(min((os.cpu_count() or 1) + 1, 4)))
+"""More workers than there are cores, for many tests wait for programs that they have started."""
 
 COVERAGE_DATA: Final = Path(".coverage-data").absolute()
 """One folder for each session that measures, so that a repeated session replaces what it left."""
@@ -99,11 +103,14 @@ def measured_pytest(session: nox.Session, *arguments: str, **variables: str) -> 
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     variables["COVERAGE_FILE"] = str(data / ".coverage")
-    # The workers are measured as the processes they are. More than there are cores, for many
-    # tests wait for programs that they have started.
-    spread = ("-n", str(min((os.cpu_count() or 1) + 1, 4)))
-    command = ("coverage", "run", "-m", "pytest", *spread, *arguments, *session.posargs)
+    # The workers are measured as the processes they are.
+    command = ("coverage", "run", "-m", "pytest", *SPREAD, *arguments, *session.posargs)
     session.run(*command, env=variables)
+
+
+def plain_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest without measuring."""
+    session.run("pytest", *SPREAD, *arguments, *session.posargs)
 
 
 @nox.session(python=False)
@@ -133,13 +140,20 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run what needs no network, on every Python, each async test on asyncio and on trio.
+    """Run what needs no network, on every Python, each async test on asyncio and on trio."""
+    install(session, "test", "instrumented", "examples")
+    measured_pytest(session, "-m", _QUICK)
 
-    Tests that take seconds run on the oldest and on the newest.
+
+@nox.session(python=sorted({PYTHONS[0], PYTHONS[-1]}, key=PYTHONS.index))
+def slow(session: nox.Session) -> None:
+    """Run the tests that take seconds, whole programs mostly; measured on the newest Python.
+
+    Measuring a program that ends after a second takes longer than the program.
     """
     install(session, "test", "instrumented", "examples")
-    whole = session.python in {PYTHONS[0], PYTHONS[-1]}
-    measured_pytest(session, "-m", "not integration" if whole else _QUICK)
+    run = measured_pytest if session.python == PYTHONS[-1] else plain_pytest
+    run(session, "-m", "slow and not integration")
 
 
 @nox.session
