@@ -372,7 +372,9 @@ def test_a_corrupt_file_is_set_aside_and_told(
         wait_until(lambda: sink.statistics().spooled > 500)
         before = sink.statistics()
         (own,) = (rows.file for rows in sink._background._spooler._disk.files)  # type: ignore[union-attr]
-        own._failed(sqlite3.DatabaseError("malformed"))
+        # When nothing else is under way there, as where a statement finds out.
+        with own._lock:
+            own._failed(sqlite3.DatabaseError("malformed"))
         emit_all(sink, events(300, begin=2000))
     wait_until(drained(sink))
     account = sink.statistics()
