@@ -306,3 +306,18 @@ def test_the_fields_are_those_that_can_be_renamed() -> None:
     """Each field of the default schema can be called something else."""
     for field in FIELDS:
         assert EventOptions(rename={field: "other"}).name_of(field) == "other"
+
+
+@pytest.mark.parametrize(
+    ("given", "value"), [(True, True), (False, False), ("no", False), (" TRUE ", True), ("1", True)]
+)
+def test_numbering_is_switched_in_words(given: object, value: object) -> None:
+    """As every switch is."""
+    assert EventOptions(sequence=given).sequence is value  # type: ignore[arg-type]  # text will do
+
+
+@pytest.mark.parametrize("given", ["maybe", 1, None, []])
+def test_what_is_no_switch_is_refused(given: object) -> None:
+    """And named."""
+    with pytest.raises(ConfigurationError, match="sequence"):
+        EventOptions(sequence=given)  # type: ignore[arg-type]  # on purpose

@@ -244,3 +244,24 @@ def test_what_is_left_at_exit_goes_there_and_is_told(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     assert [line["data"] for line in lines] == ["event 0", "event 1", "event 2"]
     assert {line["reason"] for line in lines} == {"shutdown"}
+
+
+def test_who_waits_for_a_result_is_not_given_up_for_newer_ones() -> None:
+    """And what cannot be given up is not looked through again at once."""
+    fake = make_fake()
+    fake.faults.append(Hang(operation="PutRecords"))
+    sink = make_sink(fake, overflow="drop_oldest", max_pending_events=8)
+    futures = []
+    for number in range(8):
+        futures.append(sink.submit(b"%d" % number))
+        wait_until(lambda: not sink._intake.waiting)
+    producer = sink._background._producer
+    assert producer is not None
+    task = producer._task
+    assert task is not None
+    wait_until(lambda: task._room_at > 0)
+    fake.faults.clear()
+    fake.release()
+    assert all(future.result(PATIENCE).success for future in futures)
+    assert sink.close()
+    assert sink.statistics().lost == 0

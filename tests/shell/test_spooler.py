@@ -222,3 +222,53 @@ def test_a_key_that_no_disk_can_hold_goes_the_other_way(world: World) -> None:
     """An event that cannot be written is refused by the disk, and nothing else is."""
     assert world.spooler.keep(b"1", "\ud800", None, None) is None
     assert world.spooler.keep(b"1", "key", None, None) is not None
+
+
+def test_a_record_with_a_key_goes_to_disk_as_it_is(world: World) -> None:
+    """And comes back with its keys."""
+    record = UserRecord(b"1", arrival=100.0, partition_key="k", explicit_hash_key=7)
+    world.spooler.save([record], DropReason.EXPIRED)
+    world.work()
+    (back,) = world.memory
+    assert (back.data, back.partition_key, back.explicit_hash_key) == (b"1", "k", 7)
+
+
+def test_an_event_whose_file_is_gone_finds_another_one(world: World) -> None:
+    """While it was in memory its file turned out to be corrupt."""
+    world.spooler.save([Chunk([b"1"], 100.0)], DropReason.EXPIRED)
+    world.work()
+    (rows,) = world.spooler._disk.files
+    rows.file.close(remove_if_empty=False)
+    world.work()
+    world.end(failed(DropReason.EXPIRED))
+    assert world.taken_back == {DropReason.EXPIRED: 1}
+    world.now += 3600
+    world.work()
+    assert [record.data for record in world.memory] == [b"1"]
+    assert world.spooler._disk.files != [rows]
+
+
+def test_what_memory_gave_away_it_takes_back_if_the_disk_refuses(tmp_path: Path) -> None:
+    """Nothing is lost that need not be."""
+    (tmp_path / "spool").write_bytes(b"in the way")
+    world = World(tmp_path / "spool")
+    chunk = Chunk([b"1", b"2"], 100.0)
+    taken: list[Content] = []
+    world.spooler._owner = world.spooler._owner._replace(add=taken.extend)
+    world.spooler.save([chunk], None)
+    world.work()
+    assert [data for content in taken for data in content.each()] == [b"1", b"2"]
+    assert world.account() == Statistics()
+
+
+def test_what_is_parked_while_others_are_read_is_found_later(world: World) -> None:
+    """The place where the look goes on is not moved past it."""
+    world.spooler.save([Chunk([b"1", b"2"], 100.0)], None)
+    world.work(fill=1.0)
+    (rows,) = world.spooler._disk.files
+    rows.after = 5
+    begun = rows.look()
+    found = rows.scan(10)
+    rows._returned.append(1)
+    rows.take(found, begun)
+    assert rows.after == 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kinesink.spool import lock
+from kinesink.spool.forks import Forks
 from tests.spool.support import line_of, start
 
 if TYPE_CHECKING:
@@ -107,3 +108,13 @@ def test_what_cannot_be_opened_is_an_error_of_the_system(tmp_path: Path) -> None
         lock.take(tmp_path)
     with pytest.raises(FileNotFoundError):
         lock.take(tmp_path / "nowhere" / "a.lock")
+
+
+def test_a_fork_that_was_under_way_before_lets_nobody_in() -> None:
+    """Its end is told to whoever registered meanwhile; there is nothing to release."""
+    forks = Forks()
+    forks.in_parent()
+    forks.before()
+    forks.in_parent()
+    assert forks.gate.acquire(blocking=False)
+    forks.gate.release()

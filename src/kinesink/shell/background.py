@@ -323,8 +323,7 @@ class Background:
             done.open()
 
         self._intake.command(leave)
-        if not origin.is_own():
-            done.wait(_SAVING_TIME)
+        done.wait(_SAVING_TIME)
 
     def tell_left(self) -> None:
         """Say what is not delivered, unless nothing has come since that was said."""

@@ -6,7 +6,6 @@ letters that are for it, which is told, and nothing else.
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,7 +17,7 @@ from kinesink.shell.courier import Courier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kinesink.config import Config
+    from kinesink.config import Config, DeadLetterReceiver
     from kinesink.core.records import DropReason
 
 #: Events that wait for the receiver at most; what comes beyond is not kept.
@@ -56,7 +55,7 @@ class DeadLetters:
             return
         # An estimate: two threads may lose an addition to each other.
         self._waiting += len(letters)
-        self._courier.send(partial(self._hand_over, letters))
+        self._courier.send(partial(self._hand_over, self._receiver, letters))
 
     @property
     def idle(self) -> bool:
@@ -67,15 +66,14 @@ class DeadLetters:
         """Wait until the receiver has all of it; return whether it has."""
         return self._courier.wait_idle(timeout)
 
-    def _hand_over(self, letters: list[DeadLetter]) -> None:
+    def _hand_over(self, receiver: DeadLetterReceiver | str, letters: list[DeadLetter]) -> None:
         # What the receiver logs is kinesink's own: shipping it could go round for ever.
         origin.OWN.set(True)
-        receiver = self._receiver
         try:
             if callable(receiver):
                 receiver(letters)
-            elif receiver is not None:
-                append_to(os.fspath(receiver), letters)
+            else:
+                append_to(receiver, letters)
         except BaseException as error:  # noqa: BLE001 - a user's receiver may raise anything
             noun = "an event" if len(letters) == 1 else f"{len(letters)} events"
             self._report("dead_letter", f"dead_letter did not take {noun}: {error!r}")

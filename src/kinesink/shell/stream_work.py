@@ -78,9 +78,12 @@ class StreamWork:
         # Imported here, because it needs sqlite3, and most do without.
         from kinesink.shell.spooling import Spooling  # noqa: PLC0415 - see above
 
+        def start(job: Job[Any]) -> None:
+            self.tasks.start_soon(self._do, job, spooling.finish)
+
         clock = anyio.current_time
-        self.spooling = Spooling(
-            spooler, self._teller, clock=clock, stream=self._use, start=self._start_job,
+        spooling = self.spooling = Spooling(
+            spooler, self._teller, clock=clock, stream=self._use, start=start,
             add=lambda stream, contents: self.add(stream, contents, clock()),
             guarded=lambda stream, verb: self.guarded(stream, verb, clock()),
         )  # fmt: skip
@@ -194,19 +197,15 @@ class StreamWork:
         self._completions.append(partial(self._take_outcome, stream, pipeline, outcome))
         self._wake()
 
-    def _start_job(self, job: Job[Any]) -> None:
-        self.tasks.start_soon(self._do, job)
-
-    async def _do(self, job: Job[Any]) -> None:
+    async def _do(self, job: Job[Any], finish: Callable[[], None]) -> None:
         """Have something done in a thread that touches the disk."""
         try:
             await run_in_thread(job.run)
         except Exception as error:  # noqa: BLE001 - events go the way they would without a spool
             self.report_own(self._name, error)
             return
-        if self.spooling is not None:
-            self._completions.append(self.spooling.finish)
-            self._wake()
+        self._completions.append(finish)
+        self._wake()
 
     def take_outcomes(self) -> None:
         """Take what has come of calls into the pipelines."""

@@ -35,6 +35,9 @@ class Teller:
     safe from any thread.
     """
 
+    #: Of the producer whose account it is; see :meth:`begin`.
+    _pulse: Pulse
+
     def __init__(
         self,
         config: Config,
@@ -48,7 +51,6 @@ class Teller:
         self.losses = Losses(write)
         #: Where given up events go.
         self.dead_letters = DeadLetters(config, self.report)
-        self._pulse: Pulse | None = None
         #: Whether events were given up that Kinesis did not take in time.
         self._in_vain = False
         #: Events that had arrived when the last one was lost.
@@ -116,8 +118,7 @@ class Teller:
         text = f"stream {stream.name!r}: {events_in_words(sum(levels.values()))} dropped, {error}"
         self.reporter.report(f"dropped:{reason.value}", text, now, about=stream.name)
         self._note(reason, levels, now)
-        if self._pulse is not None:
-            self._pulse.lost(now)
+        self._pulse.lost(now)
         self._delivered_before = stream.delivered
 
     def due_at(self, stream: Stream) -> float:

@@ -18,19 +18,21 @@ def start_daemon(run: Callable[[], None], name: str) -> bool:
 
     :param run: must not raise.
     """
-
-    def begin() -> None:
-        try:
-            # A thread that the threading module knows has a name, is traced by debuggers,
-            # and is forgotten when it ends.
-            threading.Thread(target=run, name=name, daemon=True).start()
-        except RuntimeError:
-            # There are no more to be had, so this one must do.
-            run()
-
     try:
-        _thread.start_new_thread(begin, ())
+        _thread.start_new_thread(run_in_known_thread, (run, name))
     except RuntimeError:
         # Too many threads, or the exit has begun (Python 3.12).
         return False
     return True
+
+
+def run_in_known_thread(run: Callable[[], None], name: str) -> None:
+    """Start a thread that the threading module knows; where there is none, call ``run`` here.
+
+    Such a thread has a name, is traced by debuggers, and is forgotten when it ends.
+    """
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:
+        # There are no more to be had, so this one must do.
+        run()
