@@ -20,7 +20,7 @@ from kinesink.config import Config
 from kinesink.core.records import Failure
 from kinesink.shell.aws_session import Destination
 from kinesink.shell.credentials import SignedRequest
-from kinesink.shell.exchange import Answer, Exchange
+from kinesink.shell.exchange import Answer, Exchange, _Body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -334,3 +334,11 @@ async def test_a_request_that_ends_in_the_middle_leaves_nothing_behind(
         gc.collect()
     leaks = [each for each in recwarn if issubclass(each.category, ResourceWarning)]
     assert leaks == []
+
+
+async def test_a_body_is_one_piece_however_often_it_is_read() -> None:
+    """A proxy or a redirect of httpx's own may read it again."""
+    body = _Body(b"body")
+    for _ in range(2):
+        assert [piece async for piece in body.__aiter__()] == [b"body"]
+        assert [piece async for piece in body] == [b"body"]
