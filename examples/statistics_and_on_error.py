@@ -6,6 +6,7 @@ them: dropped, counted by reason, and reported once.
 
 import logging
 import os
+import time
 
 import kinesink
 from kinesink.testing import FakeKinesis, RequestError
@@ -52,5 +53,9 @@ print(account)
 assert account.accepted == account.delivered + account.lost + account.pending
 assert (account.delivered, account.lost, account.pending) == (1, 10, 0)
 assert account.dropped == {kinesink.DropReason.EXPIRED: 10}
-assert any(kind == "dropped:expired" for kind, _ in reports)
+# It is called in a thread of its own, maybe a moment later.
+deadline = time.monotonic() + 10
+while not any(kind == "dropped:expired" for kind, _ in reports):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
 assert len(fake.user_records("app-logs")) == 1

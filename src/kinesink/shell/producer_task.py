@@ -173,7 +173,8 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             self._leave()
             kept = 0 if spooling is None else spooling.kept - kept
-            if lost:
+            # After the exit hook it has been told.
+            if lost and not process_exit.over:
                 text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
                 if kept:
                     text += f"; {kept} of them kept in {self._config.spool_path}"
