@@ -255,3 +255,10 @@ assert sink.statistics().accepted == {int("emit" in use)}
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     assert landed(fake) == ([b"child"] if "emit" in use else [])
+
+
+def test_outside_of_uwsgi_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody forks behind our back there."""
+    monkeypatch.setattr("kinesink.shell.hosts.time", SimpleNamespace(sleep=pytest.fail))
+    hosts.let_fall_asleep()
+    hosts.wait_for_forks()

@@ -220,3 +220,26 @@ def test_a_file_that_turns_out_to_be_corrupt_while_it_is_read_costs_its_events(
     world.work()
     assert world.lost == [(DropReason.SPOOL_FAILED, 2)]
     assert world.account().pending == 0
+
+
+def test_an_event_that_finds_no_room_makes_some(tmp_path: Path) -> None:
+    """It goes on in memory; the oldest on disk give way to what comes next."""
+    world = World(tmp_path, spool_max_bytes="1MiB")
+    world.spooler.save([Chunk([bytes(600_000)], 100.0)], None)
+    world.work(fill=1.0)
+    assert world.spooler.keep(bytes(600_000), None, None, 20) is None
+    assert [world.spooler._disk.full] == [True]
+    world.work(fill=1.0)
+    assert [world.spooler._disk.full] == [False]
+    assert world.spooler.is_ready
+
+
+def test_what_would_be_lost_otherwise_is_lost_where_the_disk_refuses(tmp_path: Path) -> None:
+    """For the reason that it had, and it is told."""
+    (tmp_path / "spool").write_bytes(b"in the way")
+    world = World(tmp_path / "spool")
+    world.spooler.save([Chunk([b"1", b"2"], 100.0)], DropReason.EXPIRED)
+    world.work()
+    assert world.dropped == [(DropReason.EXPIRED, [b"1", b"2"])]
+    account = world.account()
+    assert (account.accepted, account.pending, account.lost) == (2, 0, 2)

@@ -109,7 +109,9 @@ class Background:
         if process_exit.over:
             self._serve_here()
             return
-        if not self._start_thread():
+        if self._start_thread():
+            hosts.let_fall_asleep()
+        else:
             # Then the exit hook serves what waits; until then each event tries again.
             self._give_token_back()
 
