@@ -1,4 +1,4 @@
-"""Everything that checks kinesink: plain `nox` runs all of it but benchmarks and long simulations.
+"""Everything that checks kinesink: plain `nox` runs all of it but benchmarks and long runs.
 
 The Pythons are those of the classifiers in pyproject.toml that are installed here. A name that
 is on the PATH but does not run (a pyenv shim for a version that is not selected) is none.
@@ -30,7 +30,6 @@ nox.options.sessions = [
     "servers",
     "integration",
     "examples",
-    "torture",
     "coverage",  # last: it judges what the others measured
 ]
 
@@ -158,8 +157,11 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that take seconds, whole programs mostly, on every Python."""
     install(session, "test", "instrumented", "examples")
-    run = measured_pytest if session.python == MEASURED else plain_pytest
-    run(session, "-m", "slow and not integration")
+    programs = ("-m", "slow and not integration")
+    if session.python == MEASURED:
+        measured_pytest(session, *programs)
+    else:
+        plain_pytest(session, *programs, "--ignore=tests/torture")
 
 
 @nox.session
@@ -214,7 +216,10 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """Kill, freeze and reshard Kinesis for two minutes while processes log and are killed."""
+    """Kill, freeze and reshard Kinesis for two minutes while processes log and are killed.
+
+    Not in the default run, which has twelve seconds of it.
+    """
     install(session, "test")
     measured_pytest(session, "tests/torture", KINESINK_TORTURE_SECONDS="120")
 
