@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kinesink.core.records import Attempt, Chunk, DropReason, RecordResult, UserRecord
+from kinesink.shell import spooler
+from kinesink.shell.spool_disk import SpoolDisk
 from kinesink.shell.spool_owner import Owner
 from kinesink.shell.spooler import ADOPTION_INTERVAL, Spooler
 from kinesink.statistics import Statistics
@@ -117,6 +120,51 @@ def test_what_is_saved_comes_back_in_order_and_is_removed(world: World) -> None:
     assert [record.data for record in world.memory] == [b"1", b"2", b"3"]
     assert world.account() == Statistics()
     world.end(TAKEN)
+    world.spooler.close()
+    other = World(world.spooler._disk._directory._root)
+    other.work()
+    assert other.memory == []
+
+
+@pytest.mark.parametrize("work", ["write", "read", "remove", "adopt"])
+def test_an_error_of_its_own_costs_neither_events_nor_the_spool(
+    world: World, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """What the work was for waits, or goes where it would without; the disk is tried again."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(spooler, "_REMOVAL_DELAY", 0.0)
+    if work != "write":
+        world.spooler.save([Chunk([b"1"], 100.0)], None)
+        world.work(fill=1.0)
+    if work == "remove":
+        world.work()
+        assert world.end(TAKEN) == [b"1"]
+    world.now += ADOPTION_INTERVAL
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolDisk, work, fail)
+        if work == "write":
+            world.spooler.save([Chunk([b"1"], 100.0)], DropReason.EXPIRED)
+        job = world.spooler.job(world.now, 0.0)
+        while job is not None and not job.failed:
+            with contextlib.suppress(ZeroDivisionError):
+                job.run()
+            job = world.spooler.job(world.now, 0.0)
+        assert not world.spooler.is_busy
+        assert not world.spooler.takes
+    monkeypatch.setattr(world.spooler._disk, "_rests_until", 0.0)
+    world.now += 2 * ADOPTION_INTERVAL
+    world.work()
+    if work == "write":
+        assert world.dropped == [(DropReason.EXPIRED, [b"1"])]
+    else:
+        assert [record.data for record in world.memory] == [b"1"] * (work != "remove")
+        world.end(TAKEN)
+    world.spooler.save([Chunk([b"2"], 100.0)], None)
+    world.work()
+    assert world.end(TAKEN) == [b"2"]
     world.spooler.close()
     other = World(world.spooler._disk._directory._root)
     other.work()

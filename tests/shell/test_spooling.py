@@ -661,7 +661,6 @@ def test_an_error_of_the_spool_leaves_events_in_memory(
         raise ZeroDivisionError
 
     monkeypatch.setattr(spool_disk.SpoolDisk, "adopt", fail)
-    monkeypatch.setattr(spooler, "_PATIENCE", 0.1)
     told: list[str] = []
     fake = make_fake()
     sink = small(

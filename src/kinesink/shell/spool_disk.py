@@ -19,7 +19,7 @@ from kinesink.spool.errors import SpoolUnavailableError, Trouble
 from kinesink.spool.event import SpooledEvent, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kinesink.config import Config
     from kinesink.core.records import Content, DropReason
@@ -31,6 +31,9 @@ REST: Final = 30.0
 #: Events and bytes that are looked at in one go.
 _PAGE: Final = 1000
 _PAGE_BYTES: Final = 1024 * 1024
+
+#: Events that are written, or not, in one go.
+_PIECE: Final = 500
 
 #: How often a batch is tried again that another file, or more room, may help.
 _TRIES: Final = 3
@@ -127,7 +130,11 @@ class SpoolDisk:
             return
         self.troubles.append(str(error))
         if error.trouble in {Trouble.DISK, Trouble.BUSY}:
-            self._rests_until = time.monotonic() + REST
+            self.rest()
+
+    def rest(self) -> None:
+        """Leave the disk alone for a while."""
+        self._rests_until = time.monotonic() + REST
 
     # -- in --------------------------------------------------------------------
 
@@ -234,6 +241,16 @@ class SpoolDisk:
         except SpoolUnavailableError as error:
             self.refused(error)
             return None
+
+
+def pieces(content: Content) -> Iterable[Content]:
+    """Return events as contents of which each is few enough to be written at once."""
+    if not isinstance(content, Chunk):
+        return (content,)
+    return (
+        Chunk(content.data[begin : begin + _PIECE], content.arrival)
+        for begin in range(0, len(content), _PIECE)
+    )
 
 
 def _oldest(begins: dict[Rows, int]) -> Rows | None:

@@ -15,21 +15,36 @@ Result = TypeVar("Result")
 class Job(Generic[Result]):
     """Work of which the result is taken once, by whoever of the task comes first."""
 
-    def __init__(self, work: Callable[[], Result], take: Callable[[Result], None]) -> None:
+    def __init__(
+        self, work: Callable[[], Result], take: Callable[[Result], None], otherwise: Result
+    ) -> None:
         """Do nothing yet.
 
-        :param work: touches the disk, and raises nothing.
+        :param work: touches the disk, and raises nothing that the disk is to blame for.
         :param take: takes what it returned, in the task.
+        :param otherwise: what is taken if an error of kinesink's own has cost the work.
         """
         self._work = work
         self._take = take
+        self._otherwise = otherwise
+        #: Whether such an error has.
+        self.failed = False
         self._result: list[Result] = []
         self._ended = Latch()
 
     def run(self) -> None:
-        """Do the work, in a thread."""
-        self._result.append(self._work())
-        self._ended.open()
+        """Do the work, in a thread.
+
+        :raises Exception: what the work raised; it counts as done all the same.
+        """
+        result = self._otherwise
+        self.failed = True
+        try:
+            result = self._work()
+            self.failed = False
+        finally:
+            self._result.append(result)
+            self._ended.open()
 
     def finish(self) -> bool:
         """Take the result, unless that was done; return whether the work has ended."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinesink.core.records import Chunk, DropReason
 from kinesink.shell.spool_account import SpoolAccount, is_final
-from kinesink.shell.spool_disk import REST, SpoolDisk
+from kinesink.shell.spool_disk import REST, Removed, SpoolDisk, Written, pieces
 from kinesink.shell.spool_job import Job
 from kinesink.shell.spool_rows import Rows, SpoolTicket
 from kinesink.spool.errors import SpoolUnavailableError, Trouble
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from kinesink.config import Config
     from kinesink.core.records import Content, RecordResult
-    from kinesink.shell.spool_disk import Found, Removed, Waiting, Written
+    from kinesink.shell.spool_disk import Found, Waiting
     from kinesink.shell.spool_owner import Owner
     from kinesink.spool.directory import Adoption
     from kinesink.statistics import Statistics
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks for spools whose process is dead.
 ADOPTION_INTERVAL: Final = 60.0
 
-#: Events that go to disk in one job at most, and that one content of them has.
+#: Events that go to disk in one job at most, or a piece more.
 _SAVED_AT_ONCE: Final = 5000
-_PIECE: Final = 500
 
 #: Events that come back in one job at most: while Kinesis takes them, and to try whether it does.
 _LOADED_AT_ONCE: Final = 1000
@@ -165,12 +164,7 @@ class Spooler:
         """
         for content in contents:
             self._account.saving += len(content)
-            if isinstance(content, Chunk):
-                for begin in range(0, len(content), _PIECE):
-                    piece = Chunk(content.data[begin : begin + _PIECE], content.arrival)
-                    self._saving.append((piece, reason))
-            else:
-                self._saving.append((content, reason))
+            self._saving.extend((piece, reason) for piece in pieces(content))
 
     def ended(self, ticket: SpoolTicket, result: RecordResult) -> None:
         """Take what became of an event that is on disk as well."""
@@ -226,6 +220,9 @@ class Spooler:
         job = self._job
         if job is not None and job.finish():
             self._job = None
+            if job.failed:
+                # It would most likely fail again, at once and for ever.
+                self._disk.rest()
 
     def deadline(self, now: float) -> float:
         """Return when :meth:`job` is to be asked again by itself."""
@@ -242,10 +239,13 @@ class Spooler:
 
     def _next_in(self, now: float) -> Job[Any] | None:
         if self._saving:
-            return Job(partial(self._disk.write, self._batch(), time.time() - now), self._written)
+            batch = self._batch()
+            write = partial(self._disk.write, batch, time.time() - now)
+            return Job(write, self._written, Written([], batch, []))
         if self._disk.full or self._disk.fill() > _CROWDED:
             self._disk.full = False
-            return Job(partial(self._disk.make_room, _ROOMY, _ROOM_AT_ONCE), self._written)
+            make_room = partial(self._disk.make_room, _ROOMY, _ROOM_AT_ONCE)
+            return Job(make_room, self._written, Written([], [], []))
         done = sum(len(rows.done) for rows in self._disk.files)
         if done >= _REMOVED_AT_ONCE or (done and now >= self._remove_at):
             return self._removal()
@@ -256,7 +256,7 @@ class Spooler:
     def _next_out(self, now: float, fill: float) -> Job[Any] | None:
         if now >= self._adopt_at:
             self._adopt_at = now + ADOPTION_INTERVAL
-            return Job(self._disk.adopt, self._adopted)
+            return Job(self._disk.adopt, self._adopted, None)
         if self.parked and fill <= LOAD_SHARE and now >= self._load_at:
             return self._loading()
         return None
@@ -272,7 +272,7 @@ class Spooler:
     def _removal(self) -> Job[Removed]:
         self._remove_at = math.inf
         done = [(rows, rows.take_done()) for rows in list(self._disk.files)]
-        return Job(partial(self._disk.remove, done), self._removed)
+        return Job(partial(self._disk.remove, done), self._removed, Removed(done, []))
 
     def _loading(self) -> Job[Found | None] | None:
         files = [rows for rows in list(self._disk.files) if not rows.file.closed]
@@ -283,7 +283,7 @@ class Spooler:
         if not begins:
             return None
         limit = _LOADED_AT_ONCE if self._flows else _PROBE
-        return Job(partial(self._disk.read, begins, limit), self._loaded)
+        return Job(partial(self._disk.read, begins, limit), self._loaded, None)
 
     # -- what came of jobs -------------------------------------------------------
 

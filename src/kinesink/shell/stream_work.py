@@ -201,9 +201,8 @@ class StreamWork:
         """Have something done in a thread that touches the disk."""
         try:
             await run_in_thread(job.run)
-        except Exception as error:  # noqa: BLE001 - events go the way they would without a spool
+        except Exception as error:  # noqa: BLE001 - the task must survive whatever it is
             self.report_own(self._name, error)
-            return
         self._completions.append(finish)
         self._wake()
 
