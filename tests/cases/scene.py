@@ -73,7 +73,7 @@ class RecordingReporter(Reporter):
     """Keeps what is told, with the virtual time; when to tell is the real one's business."""
 
     def __init__(self) -> None:
-        super().__init__(None)
+        super().__init__(None, clock=anyio.current_time)
         self.told: list[Told] = []
 
     def say(self, kind: str, text: str) -> None:

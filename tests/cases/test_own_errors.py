@@ -192,7 +192,7 @@ async def test_F10_a_callback_that_fails_or_hangs_costs_no_delivery(
         else:
             raise ZeroDivisionError
 
-    async with scene(reporter=Reporter(on_error)) as s:
+    async with scene(reporter=Reporter(on_error, anyio.current_time)) as s:
         for round_ in range(3):
             s.fake.script(RequestError("AccessDeniedException", "no", times=1))
             assert not (await s.deliver(b"denied %d" % round_, "k")).success

@@ -93,6 +93,17 @@ class TestLosses:
         assert losses.due_at() == 111
         assert losses.take(111) == loss
 
+    def test_another_loop_counts_from_elsewhere(self) -> None:
+        """Trio's clock begins anywhere, and what one has told says nothing about the next."""
+        losses = losses_of(at=1e6)
+        losses.take(1e6 + 1)
+        losses.add(DropReason.SHED, {None: 1}, 1e6 + 2)
+        losses.begin(50)
+        assert losses.due_at() == 50 + QUIET
+        losses.add(DropReason.SHED, {None: 1}, 50.5)
+        assert losses.due_at() == 50.5 + QUIET
+        assert losses.take(52).events == 2
+
     def test_what_arrived_is_told(self) -> None:
         """There is nothing to take back."""
         losses = losses_of()
@@ -142,6 +153,19 @@ class TestInTheStream:
         sink.refuse(DropReason.TOO_LARGE, 20)
         assert sink.close()
         assert landed(fake) == [b"event", b'{"lost": 1, "too_large": 1}']
+
+    def test_the_next_producer_waits_for_no_moment_of_the_last(self, anyio_backend: str) -> None:
+        """A sink that opens again has another loop, whose clock may begin anywhere."""
+        fake = make_fake()
+        sink = make_sink(fake, backend=anyio_backend)
+        sink.tell_losses_by(as_line)
+        sink.emit(b"event")
+        assert sink.close()
+        sink._background.teller.losses._told_at = 1e12
+        sink.emit(b"another")
+        sink.refuse(DropReason.TOO_LARGE, 20)
+        wait_until(lambda: b'{"lost": 1, "too_large": 1}' in landed(fake))
+        assert sink.close()
 
     def test_where_nothing_works_nothing_is_told(self) -> None:
         """It would only be one more event that is lost."""

@@ -34,15 +34,27 @@ class Told:
         self.reports.append((kind, text))
 
 
+class Clock:
+    """A clock that stands still between two settings."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Read it."""
+        return self.now
+
+
 def test_a_kind_is_told_once_a_minute_and_then_with_what_was_held_back() -> None:
     """An outage costs a line a minute and not one per request."""
-    told = Told()
-    heralds = Reporter(told)
-    for second in (0.0, 1.0, 2.0):
-        heralds.report("AccessDenied", "no", second)
-    heralds.report("Other", "else", 2.0)
-    heralds.report("AccessDenied", "still no", REPORT_INTERVAL)
-    heralds.report("AccessDenied", "again", 3 * REPORT_INTERVAL)
+    told, clock = Told(), Clock()
+    heralds = Reporter(told, clock)
+    for clock.now in (0.0, 1.0, 2.0):
+        heralds.report("AccessDenied", "no")
+    heralds.report("Other", "else")
+    clock.now = REPORT_INTERVAL
+    heralds.report("AccessDenied", "still no")
+    clock.now = 3 * REPORT_INTERVAL
+    heralds.report("AccessDenied", "again")
     assert heralds.wait_told(PATIENCE)
     assert told.reports == [
         ("AccessDenied", "no"),
@@ -56,9 +68,9 @@ def test_the_same_trouble_elsewhere_is_told_by_itself() -> None:
     """One stream's or operation's does not hide another's for a minute."""
     told = Told()
     heralds = Reporter(told)
-    heralds.report("AccessDenied", "a", 0.0, about="a ListShards")
-    heralds.report("AccessDenied", "b", 0.0, about="b ListShards")
-    heralds.report("AccessDenied", "a again", 1.0, about="a ListShards")
+    heralds.report("AccessDenied", "a", about="a ListShards")
+    heralds.report("AccessDenied", "b", about="b ListShards")
+    heralds.report("AccessDenied", "a again", about="a ListShards")
     assert heralds.wait_told(PATIENCE)
     assert told.reports == [("AccessDenied", "a"), ("AccessDenied", "b")]
 
@@ -66,12 +78,14 @@ def test_the_same_trouble_elsewhere_is_told_by_itself() -> None:
 def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many streams there were, the memory for them is bounded."""
     monkeypatch.setattr(reporter, "_MOST_REMEMBERED", 3)
-    told = Told()
-    heralds = Reporter(told)
+    clock = Clock()
+    heralds = Reporter(Told(), clock)
     for second in range(3):
-        heralds.report("AccessDenied", "no", float(second), about=str(second))
-        heralds.report("AccessDenied", "no", float(second), about=str(second))
-    heralds.report("AccessDenied", "no", REPORT_INTERVAL + 1, about="new")
+        clock.now = float(second)
+        heralds.report("AccessDenied", "no", about=str(second))
+        heralds.report("AccessDenied", "no", about=str(second))
+    clock.now = REPORT_INTERVAL + 1
+    heralds.report("AccessDenied", "no", about="new")
     assert heralds._told_at.keys() == {("AccessDenied", "2"), ("AccessDenied", "new")}
     assert heralds._unheard.keys() == {("AccessDenied", "2")}
 
@@ -209,7 +223,8 @@ def test_other_threads_may_report_while_old_reports_are_forgotten(
     """And where none is old enough it is not tried again with each report."""
     monkeypatch.setattr(reporter, "_MOST_REMEMBERED", 3)
     told: list[str] = []
-    reports = Reporter(lambda kind, _: told.append(kind))
+    clock = Clock()
+    reports = Reporter(lambda kind, _: told.append(kind), clock)
     looks: list[float] = []
 
     class Now(float):
@@ -218,16 +233,19 @@ def test_other_threads_may_report_while_old_reports_are_forgotten(
         def __sub__(self, other: float) -> float:
             looks.append(other)
             if len(looks) == 1:
-                reports.report("theirs", "meanwhile", 0.0)
+                clock.now = 0.0
+                reports.report("theirs", "meanwhile")
             return float(self) - other
 
-    reports.report("held back", "x", 0.0)
-    for kind in "held back", "b", "c", "d":
-        reports.report(kind, "x", Now(0.0) if kind == "d" else 0.0)
+    for kind in "held back", "held back", "b", "c":
+        reports.report(kind, "x")
+    clock.now = Now(0.0)
+    reports.report("d", "x")
     assert len(looks) >= 3
     looks.clear()
+    clock.now = Now(0.0)
     for kind in "e", "f":
-        reports.report(kind, "x", Now(0.0))
+        reports.report(kind, "x")
     assert looks == []
     assert reports.wait_told(PATIENCE)
     assert told == ["held back", "b", "c", "theirs", "d", "e", "f"]

@@ -374,7 +374,7 @@ class Background:
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
         text = f"stream {self._config.stream_name!r}: {text}"
-        self._reporter.report(kind, text, process_exit.now())
+        self._reporter.report(kind, text)
 
 
 def _begin_flush(flush: Flush, task: ProducerTask) -> None:

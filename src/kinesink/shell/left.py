@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kinesink.shell.process_exit import process_exit
 from kinesink.shell.reporter import events_in_words, not_delivered
 
 if TYPE_CHECKING:
@@ -49,12 +48,12 @@ class Left:
     def report(self) -> None:
         """Say what is left, at most once a minute."""
         if news := self._news():
-            self._reporter.report("shutdown", news, process_exit.now())
+            self._reporter.report("shutdown", news)
 
     def report_late(self, timeout: float, telling_time: float) -> None:
         """Say what a flush was too short for, which the process keeps."""
         if left := self._in_words(self._intake.statistics(), timeout):
-            self._reporter.report("late", f"{left} (kept for later)", process_exit.now())
+            self._reporter.report("late", f"{left} (kept for later)")
         self._reporter.wait_told(telling_time)
 
     def _news(self) -> str:

@@ -57,6 +57,11 @@ class Losses:
         self._began = self._ended = -math.inf
         self._told_at = -math.inf
 
+    def begin(self, now: float) -> None:
+        """Go on by the clock of another event loop, which may have an origin of its own."""
+        self._began = self._ended = now
+        self._told_at = -math.inf
+
     @property
     def any_to_tell(self) -> bool:
         """Whether there is something to tell."""

@@ -73,7 +73,7 @@ class ProducerTask:
         self._teller = teller
         #: How the producer fares.
         self.pulse = Pulse(anyio.current_time)
-        teller.begin(self.pulse)
+        teller.begin(self.pulse, anyio.current_time())
         self._readings = Readings(config, intake.statistics, teller.report)
         #: The streams in use, by name.
         self.streams = Streams(config)
@@ -182,7 +182,7 @@ class ProducerTask:
                     # No later report would tell of it.
                     self._reporter.say("shutdown", text)
                 else:
-                    self._reporter.report("shutdown", text, now, about=stream.name)
+                    self._reporter.report("shutdown", text, about=stream.name)
         if spooling is not None:
             spooling.close()
         self._settle()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ from kinesink.shell import origin
 from kinesink.shell.courier import Courier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kinesink.config import OnError
 
 #: Seconds in which a kind of trouble is told at most once.
@@ -31,10 +34,17 @@ _MOST_REMEMBERED: Final = 1000
 
 
 class Reporter:
-    """Passes reports to ``on_error``, or to standard error. Safe from any thread."""
+    """Passes reports to ``on_error``, or to standard error. Safe from any thread.
 
-    def __init__(self, on_error: OnError | None) -> None:
+    :param clock: returns seconds, in any thread, and of one origin as long as this lives: an
+        event loop's clock is none, for the next loop's may begin anywhere.
+    """
+
+    def __init__(
+        self, on_error: OnError | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._on_error = on_error or _write
+        self._clock = clock
         #: When each kind was told last, by kind and what it was about.
         self._told_at: dict[tuple[str, str], float] = {}
         self._unheard: dict[tuple[str, str], int] = {}
@@ -42,14 +52,13 @@ class Reporter:
         self._callback_failed = False
         self._courier = Courier("kinesink on_error", _MOST_WAITING)
 
-    def report(self, kind: str, text: str, now: float, *, about: str = "") -> None:
+    def report(self, kind: str, text: str, *, about: str = "") -> None:
         """Tell ``text``, unless this kind was told less than a minute ago.
 
-        :param now: seconds on a monotonic clock.
         :param about: what it is about, such as a stream; the same kind of trouble elsewhere
             is told by itself.
         """
-        key = kind, about
+        key, now = (kind, about), self._clock()
         told_at = self._told_at.get(key)
         if told_at is not None and now - told_at < REPORT_INTERVAL:
             self._unheard[key] = self._unheard.get(key, 0) + 1

@@ -156,7 +156,7 @@ class StreamWork:
                 self._dropped(stream, effect, now)
             case _:
                 about = f"{stream.name} {effect.operation}"
-                self._teller.reporter.report(effect.kind, effect.text, now, about=about)
+                self._teller.reporter.report(effect.kind, effect.text, about=about)
 
     def _dropped(self, stream: Stream, drop: Dropped, now: float) -> None:
         if drop.result is None:
@@ -222,4 +222,4 @@ class StreamWork:
     def report_own(self, stream_name: str, error: Exception) -> None:
         """Tell of an error of kinesink's own."""
         text = f"stream {stream_name!r}: an error of kinesink's own, {error!r}"
-        self._teller.reporter.report(OWN_ERROR, text, anyio.current_time(), about=stream_name)
+        self._teller.reporter.report(OWN_ERROR, text, about=stream_name)

@@ -60,10 +60,11 @@ class Teller:
         """Return one that has told nothing, for a forked child."""
         return Teller(self._config, Reporter(self._config.on_error), self.losses.write)
 
-    def begin(self, pulse: Pulse) -> None:
-        """Begin with another producer's account, and note losses there."""
+    def begin(self, pulse: Pulse, now: float) -> None:
+        """Begin with another producer's account and clock, and note losses there."""
         self._delivered_before = 0
         self._pulse = pulse
+        self.losses.begin(now)
 
     @property
     def idle(self) -> bool:
@@ -79,7 +80,7 @@ class Teller:
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble at most once a minute and kind."""
         text = f"stream {self._config.stream_name!r}: {text}"
-        self.reporter.report(kind, text, process_exit.now())
+        self.reporter.report(kind, text)
 
     def dropped(self, stream: Stream, drop: Dropped, now: float) -> None:
         """Tell of events that were given up after they came in."""
@@ -116,7 +117,7 @@ class Teller:
     ) -> None:
         """Tell of events that were given up, by level."""
         text = f"stream {stream.name!r}: {events_in_words(sum(levels.values()))} dropped, {error}"
-        self.reporter.report(f"dropped:{reason.value}", text, now, about=stream.name)
+        self.reporter.report(f"dropped:{reason.value}", text, about=stream.name)
         self._note(reason, levels, now)
         self._pulse.lost(now)
         self._delivered_before = stream.delivered
