@@ -152,8 +152,8 @@ class Config(PipelineOptions):
     standard error. Called from a thread of its own, at most once a minute and kind."""
 
     on_statistics: OnStatistics | None = None
-    """Called with the :class:`~kinesink.statistics.Statistics` every ``statistics_interval``,
-    for a metrics system of any kind. Called from a thread of its own."""
+    """Called with the :class:`~kinesink.statistics.Statistics` every ``statistics_interval``
+    and in the end, for a metrics system of any kind. Called from a thread of its own."""
 
     statistics_interval: float = 60.0
     """Seconds between two calls of ``on_statistics``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import kinesink
 from kinesink import KinesisHandler
 from kinesink.readiness import Health
 from kinesink.testing import Hang
-from tests.shell.support import landed, make_fake, make_sink, wait_until
+from tests.shell.scripts import run_against
+from tests.shell.support import PATIENCE, landed, make_fake, make_sink, wait_until
 
 if TYPE_CHECKING:
     from kinesink import Sink, Statistics
@@ -92,6 +94,57 @@ def test_the_account_goes_to_a_callback_again_and_again(anyio_backend: str) -> N
     sink.emit(b"event")
     wait_until(lambda: len(readings) > 3 and readings[-1].delivered == 1)
     sink.close()
+
+
+def test_the_last_account_is_handed_over_however_short_the_life(anyio_backend: str) -> None:
+    """Whoever counts by it would miss nearly all of what a short job has sent."""
+    readings: list[Statistics] = []
+    sink = make_sink(make_fake(), backend=anyio_backend, on_statistics=readings.append)
+    sink.emit(b"first")
+    wait_until(lambda: len(readings) == 1)
+    sink.emit(b"second")
+    assert sink.close()
+    assert readings[1:] == [sink.statistics()]
+    assert readings[1].delivered == 2
+    # The next producer begins at once, whatever its clock says.
+    sink.emit(b"third")
+    wait_until(lambda: len(readings) == 3)
+    assert sink.close()
+    assert readings[3:] == [sink.statistics()]
+
+
+def test_the_last_account_waits_for_a_callback_that_is_busy() -> None:
+    """As the end does for it."""
+    go_on = threading.Event()
+    readings: list[Statistics] = []
+
+    def take(account: Statistics) -> None:
+        go_on.wait(PATIENCE)
+        readings.append(account)
+
+    sink = make_sink(make_fake(), on_statistics=take, statistics_interval=0.01)
+    for number in range(5):
+        sink.emit(b"%d" % number)
+        assert sink.flush()
+    threading.Timer(0.1, go_on.set).start()
+    assert sink.close()
+    assert len(readings) == 2
+    assert readings[-1] == sink.statistics()
+
+
+def test_the_last_account_is_handed_over_at_exit() -> None:
+    """Also by a program that closes nothing."""
+    script = """
+        import kinesink
+        def tell(account):
+            print(account.delivered, flush=True)
+        config = kinesink.Config.from_environment(stream_name="app", on_statistics=tell)
+        sink = kinesink.Sink(config)
+        for number in range(3):
+            sink.emit(b"%d" % number)
+        """
+    ran = run_against(make_fake(), script)
+    assert ran.out.split()[-1:] == ["3"], ran.err
 
 
 def test_a_callback_that_raises_is_told_about() -> None:

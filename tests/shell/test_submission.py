@@ -109,6 +109,6 @@ def test_s6_at_exit_callbacks_and_reports_share_one_deadline(
 
     monkeypatch.setattr(process_exit, "within", lambda timeout, _=None: min(timeout, left[0]))
     monkeypatch.setattr(background.submissions, "wait_called_back", hang)
-    monkeypatch.setattr(background._reporter, "wait_told", hang)
+    monkeypatch.setattr(background.teller, "wait_told", hang)
     background.end_exit(3.0)
     assert waited == [3.0, 0.5]

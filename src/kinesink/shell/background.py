@@ -226,12 +226,9 @@ class Background:
 
             client = self._make_client(self._config) if self._make_client else None
             producer = Producer(
-                self._config,
-                intake=self._intake,
-                client=client,
-                teller=self.teller,
+                self._config, intake=self._intake, client=client, teller=self.teller,
                 spooler=self._spooler,
-            )
+            )  # fmt: skip
             producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
             self._producer = producer
             anyio.run(self._produce, producer, backend, backend=backend, backend_options=options)
@@ -301,6 +298,7 @@ class Background:
         self._leave_behind()
         self.tell_left()
         self._fail_submissions()
+        self.teller.readings.hand_over(self._intake.statistics)
         self.submissions.wait_called_back(timeout)
         self.teller.wait_told(max(process_exit.within(timeout), _TELLING_TIME))
         if self._intake.guard == self._guarded:

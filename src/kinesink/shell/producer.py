@@ -160,6 +160,7 @@ class Producer:
             # Without the exception of the body: it goes on by itself, not in a group.
             await self._tasks.__aexit__(None, None, None)
         finally:
+            self._teller.readings.hand_over(self._intake.statistics)
             with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
                 await self._client.aclose()
                 if not self._teller.idle:

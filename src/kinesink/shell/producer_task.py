@@ -23,7 +23,6 @@ from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, KeyedEvent
 from kinesink.shell.overflow import HELD_SHARE, excess_bytes
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.pulse import Pulse
-from kinesink.shell.readings import Readings
 from kinesink.shell.reporter import not_delivered
 from kinesink.shell.stream import ends_only
 from kinesink.shell.stream_work import REST_AFTER_ERROR, StreamWork
@@ -74,7 +73,6 @@ class ProducerTask:
         #: How the producer fares.
         self.pulse = Pulse(anyio.current_time)
         teller.begin(self.pulse, anyio.current_time())
-        self._readings = Readings(config, intake.statistics, teller.report)
         #: The streams in use, by name.
         self.streams = Streams(config)
         self._nap = min(_LONGEST_NAP, config.linger * _NAP_PER_LINGER)
@@ -243,7 +241,8 @@ class ProducerTask:
         deadline = min(
             (self._work.advance(stream, now) for stream in self.streams), default=math.inf
         )
-        deadline = min(deadline, self._tell_losses(now), self._readings.take(now))
+        deadline = min(deadline, self._tell_losses(now))
+        deadline = min(deadline, self._teller.readings.take(self._intake.statistics, now))
         if self._work.spooling is not None:
             # The disk may have time now. Not before what was given up has gone where it goes:
             # this settles the account.

@@ -1,4 +1,8 @@
-"""Tell of events that were given up: an operator at once, and consumers in the stream itself."""
+"""Tell what becomes of events.
+
+Of those that were given up an operator is told at once, and consumers in the stream itself;
+of all of them whoever counts.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from kinesink.event.levels import level_in
 from kinesink.shell.dead_letters import DeadLetters
 from kinesink.shell.losses import Losses, LossTicket
 from kinesink.shell.process_exit import process_exit
+from kinesink.shell.readings import Readings
 from kinesink.shell.reporter import Reporter, events_in_words
 
 if TYPE_CHECKING:
@@ -51,6 +56,8 @@ class Teller:
         self.losses = Losses(write)
         #: Where given up events go.
         self.dead_letters = DeadLetters(config, self.report)
+        #: Where the account goes.
+        self.readings = Readings(config, self.report)
         #: Whether events were given up that Kinesis did not take in time.
         self._in_vain = False
         #: Events that had arrived when the last one was lost.
@@ -65,17 +72,19 @@ class Teller:
         self._delivered_before = 0
         self._pulse = pulse
         self.losses.begin(now)
+        self.readings.begin()
 
     @property
     def idle(self) -> bool:
         """Whether everybody has been told."""
-        return self.reporter.idle and self.dead_letters.idle
+        return all(part.idle for part in (self.reporter, self.dead_letters, self.readings))
 
     def wait_told(self, timeout: float) -> None:
         """Wait until everybody has been told, in seconds at most."""
         ends_at = process_exit.now() + timeout
-        self.reporter.wait_told(timeout)
-        self.dead_letters.wait_idle(max(0.0, ends_at - process_exit.now()))
+        for wait in self.readings.wait_idle, self.dead_letters.wait_idle, self.reporter.wait_told:
+            # What the first two run into is told by the last.
+            wait(max(0.0, ends_at - process_exit.now()))
 
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble at most once a minute and kind."""
