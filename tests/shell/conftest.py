@@ -46,3 +46,9 @@ class AwsEnvironment:
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AwsEnvironment:
     """Return an AWS environment without credentials, region or metadata service."""
     return AwsEnvironment(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def signed(aws: AwsEnvironment) -> None:
+    """Let requests be signed."""
+    aws.set_keys()

@@ -29,15 +29,10 @@ from tests.shell.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.shell.conftest import AwsEnvironment
+pytestmark = pytest.mark.usefixtures("signed")
+
 
 A_LETTER = DeadLetter("app", b'{"a":"\xc3\xa9"}\n', DropReason.EXPIRED, "too late", 1767323045.5)
-
-
-@pytest.fixture(autouse=True)
-def signed(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
 
 
 class TestFile:

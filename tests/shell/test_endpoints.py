@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kinesink.shell.aws_session import Destinations
     from tests.shell.conftest import AwsEnvironment
 
+pytestmark = pytest.mark.usefixtures("signed")
+
 ACCOUNT = "123456789012"
 
 
@@ -42,12 +44,6 @@ def hosts(**parameters: Any) -> tuple[str, str]:  # noqa: ANN401 - as above
 def both(host: str) -> tuple[str, str]:
     """Return one host for everything."""
     return host, host
-
-
-@pytest.fixture(autouse=True)
-def _keys(aws: AwsEnvironment) -> None:
-    """Give every test static credentials."""
-    aws.set_keys()
 
 
 class TestRegion:

@@ -18,13 +18,8 @@ from tests.shell.support import PATIENCE, landed, make_fake, make_sink, wait_unt
 if TYPE_CHECKING:
     from kinesink import Sink, Statistics
     from kinesink.readiness import Vitals
-    from tests.shell.conftest import AwsEnvironment
 
-
-@pytest.fixture(autouse=True)
-def signed(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 def vitals(sink: Sink) -> Vitals:

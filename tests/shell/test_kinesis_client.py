@@ -35,15 +35,11 @@ if TYPE_CHECKING:
     from kinesink.testing import Fault
     from tests.shell.conftest import AwsEnvironment
 
+pytestmark = pytest.mark.usefixtures("signed")
+
 WORLD = PutRecordsEntry(b"world", "q", "0")
 
 both_protocols = pytest.mark.parametrize("protocol", ["json", "cbor"])
-
-
-@pytest.fixture(autouse=True)
-def _keys(aws: AwsEnvironment) -> None:
-    """Give every test static credentials."""
-    aws.set_keys()
 
 
 @pytest.fixture

@@ -15,16 +15,11 @@ from tests.shell.kinesis_calls import HELLO, client_of
 
 if TYPE_CHECKING:
     from kinesink.shell.wire import Protocol
-    from tests.shell.conftest import AwsEnvironment
+
+pytestmark = pytest.mark.usefixtures("signed")
 
 PREFIX = "arn:aws:kinesis:eu-west-1:123456789012:stream/"
 ARN = f"{PREFIX}s"
-
-
-@pytest.fixture(autouse=True)
-def _keys(aws: AwsEnvironment) -> None:
-    """Give every test static credentials."""
-    aws.set_keys()
 
 
 @pytest.fixture

@@ -14,11 +14,7 @@ from tests.shell.kinesis_calls import client_of, fail_to_put, put
 if TYPE_CHECKING:
     from tests.shell.conftest import AwsEnvironment
 
-
-@pytest.fixture(autouse=True)
-def _keys(aws: AwsEnvironment) -> None:
-    """Give every test static credentials."""
-    aws.set_keys()
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 @pytest.fixture

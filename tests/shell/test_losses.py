@@ -16,7 +16,8 @@ from tests.shell.support import adds_up, landed, make_fake, make_sink, wait_unti
 if TYPE_CHECKING:
     from kinesink import Sink
     from kinesink.shell.losses import Loss
-    from tests.shell.conftest import AwsEnvironment
+
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 def as_line(loss: Loss) -> tuple[bytes, ...]:
@@ -116,12 +117,6 @@ def failing(sink: Sink) -> bool:
     """Tell whether a call of the sink's has failed."""
     producer = sink._background._producer
     return producer is not None and producer.last_error is not None
-
-
-@pytest.fixture(autouse=True)
-def signed(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
 
 
 class TestInTheStream:

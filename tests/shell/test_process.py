@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
 
@@ -11,14 +9,7 @@ import kinesink
 from kinesink.testing import Hang
 from tests.shell.support import adds_up, landed, make_fake, make_sink, wait_until
 
-if TYPE_CHECKING:
-    from tests.shell.conftest import AwsEnvironment
-
-
-@pytest.fixture(autouse=True)
-def signed(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 def test_every_sink_is_flushed() -> None:

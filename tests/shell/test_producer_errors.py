@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinesink.testing import FakeKinesis
-    from tests.shell.conftest import AwsEnvironment
 
-
-@pytest.fixture(autouse=True)
-def credentials(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 @pytest.fixture

@@ -34,15 +34,10 @@ if TYPE_CHECKING:
 
     from kinesink import RecordResult
     from kinesink.testing import FakeKinesis
-    from tests.shell.conftest import AwsEnvironment
 
     Future = concurrent.futures.Future[RecordResult]
 
-
-@pytest.fixture(autouse=True)
-def credentials(aws: AwsEnvironment) -> None:
-    """Let requests be signed."""
-    aws.set_keys()
+pytestmark = pytest.mark.usefixtures("signed")
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.shell.conftest import AwsEnvironment
 
+pytestmark = pytest.mark.usefixtures("signed")
+
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:kinesis:eu-west-1:{ACCOUNT}:stream/s"
 REGIONAL = "kinesis.eu-west-1.amazonaws.com"
@@ -53,12 +55,6 @@ class Certificates:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Return certificates for this file's servers."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(autouse=True)
-def _keys(aws: AwsEnvironment) -> None:
-    """Give every test static credentials."""
-    aws.set_keys()
 
 
 @pytest.fixture
