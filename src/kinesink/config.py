@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -16,12 +14,26 @@ from kinesink.compression import is_available
 from kinesink.core import limits
 from kinesink.core.options import Compression, PipelineOptions
 from kinesink.errors import ConfigurationError
+from kinesink.option_values import (
+    SWITCHES,
+    UNITS_OF_BYTES,
+    UNITS_OF_SECONDS,
+    WHOLE_NUMBER,
+    holds,
+    is_count,
+    is_number,
+    is_text_or_none,
+    one_of,
+    quantity,
+    seconds_rule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.aws_options import Credentials
     from kinesink.dead_letter import DeadLetter
+    from kinesink.option_values import Rule
     from kinesink.statistics import Statistics
 
 Backend = Literal["asyncio", "trio"]
@@ -40,14 +52,6 @@ DeadLetterReceiver = Callable[[list["DeadLetter"]], object]
 
 _PREFIX = "KINESINK_"
 _NO_VARIABLE = frozenset({"on_error", "on_statistics", "credentials"})
-UNITS_OF_BYTES = {
-    "": 1, "B": 1,
-    "KB": 10**3, "MB": 10**6, "GB": 10**9,
-    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
-}  # fmt: skip
-_UNITS_OF_SECONDS = {"": 1.0, "S": 1.0, "MS": 0.001, "M": 60.0, "MIN": 60.0, "H": 3600.0}
-_WHOLE_NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|inf)\s*([a-zA-Z]*)\s*")
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ class Config(PipelineOptions):
         stream_name = self.stream_name or aws_options.name_in(self.stream_arn)
         object.__setattr__(self, "stream_name", stream_name)
         for parameter, (allowed, test) in _RULES.items():
-            if not _holds(test, getattr(self, parameter)):
+            if not holds(test, getattr(self, parameter)):
                 value = aws_options.shown(parameter, given[parameter])
                 raise ConfigurationError(parameter, value, allowed)
         aws_options.check_agreement(self)
@@ -268,113 +272,78 @@ def _unknown(parameter: str, names: list[str]) -> str:
     return f"there is no such parameter; {hint}"
 
 
-def _holds(test: Callable[[Any], bool], value: object) -> bool:
-    try:
-        return test(value)
-    except (TypeError, AttributeError):
-        return False
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return not math.isnan(value)
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_count(value: object, low: int, high: float = math.inf) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_text_or_none(value: object) -> bool:
-    return value is None or (isinstance(value, str) and value != "")
-
-
-def _one_of(kind: object) -> tuple[str, Callable[[Any], bool]]:
-    allowed = typing.get_args(kind)
-    return "one of " + ", ".join(map(repr, allowed)), lambda v: v in allowed
-
-
-def _seconds(text: str, *, zero: bool, infinite: bool) -> tuple[str, Callable[[Any], bool]]:
-    def holds(value: Any) -> bool:  # noqa: ANN401 - whatever a user gave
-        if not _is_number(value) or (value == 0 and not zero):
-            return False
-        return value >= 0 and (infinite or value < math.inf)
-
-    return f"seconds, {text} (5, 0.25, '5s', '250ms')", holds
-
-
 _SIZE = "bytes, {} (1048576, '1MiB')"
 
 #: One row per parameter: what is allowed, in words and as a test.
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_RULES: dict[str, Rule] = {
     **aws_options.RULES,
     "stream_name": (
         "1 to 128 characters of a-z, A-Z, 0-9, '_', '.', '-'",
         lambda v: isinstance(v, str) and STREAM_NAME.fullmatch(v) is not None,
     ),
-    "region_name": ("the name of an AWS region, such as 'eu-west-1'", _is_text_or_none),
+    "region_name": ("the name of an AWS region, such as 'eu-west-1'", is_text_or_none),
     "endpoint_url": (
         "a URL that begins with https:// or http://",
         lambda v: v is None or aws_options.is_http_url(v),
     ),
-    "profile_name": ("the name of a profile", _is_text_or_none),
+    "profile_name": ("the name of a profile", is_text_or_none),
     "verify": (
         "true, false, or the path of a CA bundle",
         lambda v: isinstance(v, bool) or (isinstance(v, str) and v != ""),
     ),
-    "protocol": _one_of(Protocol),
-    "backend": _one_of(Backend),
-    "overflow": _one_of(Overflow),
-    "block_timeout": _seconds("0 or more", zero=True, infinite=False),
+    "protocol": one_of(Protocol),
+    "backend": one_of(Backend),
+    "overflow": one_of(Overflow),
+    "block_timeout": seconds_rule("0 or more", zero=True, infinite=False),
     "loss_records": ("true or false", lambda v: isinstance(v, bool)),
-    "framing": _one_of(typing.get_type_hints(PipelineOptions)["framing"]),
+    "framing": one_of(typing.get_type_hints(PipelineOptions)["framing"]),
     "compression": (
         "None, 'gzip' or 'zstd'", lambda v: v is None or v in typing.get_args(Compression),
     ),
-    "record_distribution": _one_of(typing.get_type_hints(PipelineOptions)["record_distribution"]),
-    "linger": _seconds("0 or more", zero=True, infinite=False),
-    "time_to_live": _seconds("more than 0, 'inf' for no end", zero=False, infinite=True),
-    "request_timeout": _seconds("more than 0", zero=False, infinite=False),
-    "connect_timeout": _seconds("more than 0", zero=False, infinite=False),
-    "shutdown_timeout": _seconds("0 or more", zero=True, infinite=False),
+    "record_distribution": one_of(typing.get_type_hints(PipelineOptions)["record_distribution"]),
+    "linger": seconds_rule("0 or more", zero=True, infinite=False),
+    "time_to_live": seconds_rule("more than 0, 'inf' for no end", zero=False, infinite=True),
+    "request_timeout": seconds_rule("more than 0", zero=False, infinite=False),
+    "connect_timeout": seconds_rule("more than 0", zero=False, infinite=False),
+    "shutdown_timeout": seconds_rule("0 or more", zero=True, infinite=False),
     "aggregate_max_bytes": (
-        _SIZE.format("256 to 10 MiB"), lambda v: _is_count(v, 256, limits.RECORD_MAX_BYTES),
+        _SIZE.format("256 to 10 MiB"), lambda v: is_count(v, 256, limits.RECORD_MAX_BYTES),
     ),
     "aggregate_max_events": (
-        "a number of events, 1 or more, or None", lambda v: v is None or _is_count(v, 1),
+        "a number of events, 1 or more, or None", lambda v: v is None or is_count(v, 1),
     ),
     "request_max_entries": (
-        "a number of entries, 1 to 500", lambda v: _is_count(v, 1, limits.REQUEST_MAX_ENTRIES),
+        "a number of entries, 1 to 500", lambda v: is_count(v, 1, limits.REQUEST_MAX_ENTRIES),
     ),
     "request_max_bytes": (
         _SIZE.format("1 KiB to 10 MiB"),
-        lambda v: _is_count(v, limits.KIB, limits.REQUEST_MAX_BYTES),
+        lambda v: is_count(v, limits.KIB, limits.REQUEST_MAX_BYTES),
     ),
-    "request_max_bytes_per_shard": (_SIZE.format("1 or more"), lambda v: _is_count(v, 1)),
+    "request_max_bytes_per_shard": (_SIZE.format("1 or more"), lambda v: is_count(v, 1)),
     "record_max_bytes": (
         _SIZE.format("1 KiB to 10 MiB, or None for the stream's own limit"),
-        lambda v: v is None or _is_count(v, limits.KIB, limits.RECORD_MAX_BYTES),
+        lambda v: v is None or is_count(v, limits.KIB, limits.RECORD_MAX_BYTES),
     ),
-    "max_pending_bytes": (_SIZE.format("64 KiB or more"), lambda v: _is_count(v, 64 * limits.KIB)),
+    "max_pending_bytes": (_SIZE.format("64 KiB or more"), lambda v: is_count(v, 64 * limits.KIB)),
     "max_pending_events": (
-        "a number of events, 1 or more, or None", lambda v: v is None or _is_count(v, 1),
+        "a number of events, 1 or more, or None", lambda v: v is None or is_count(v, 1),
     ),
     "shard_rate_limit": (
         "a fraction of a shard's rate, more than 0, 'inf' for no limit",
-        lambda v: _is_number(v) and v > 0,
+        lambda v: is_number(v) and v > 0,
     ),
-    "max_requests_in_flight": ("a number of calls, 1 or more", lambda v: _is_count(v, 1)),
-    "max_connections": ("a number of connections, 1 or more", lambda v: _is_count(v, 1)),
+    "max_requests_in_flight": ("a number of calls, 1 or more", lambda v: is_count(v, 1)),
+    "max_connections": ("a number of connections, 1 or more", lambda v: is_count(v, 1)),
     "fail_if_throttled": ("true or false", lambda v: isinstance(v, bool)),
     "on_error": ("a callable of (kind, text)", lambda v: v is None or callable(v)),
     "on_statistics": ("a callable of the statistics", lambda v: v is None or callable(v)),
-    "statistics_interval": _seconds("more than 0", zero=False, infinite=False),
-    "spool_path": ("the path of a directory", _is_text_or_none),
-    "spool_mode": _one_of(SpoolMode),
-    "spool_max_bytes": (_SIZE.format("1 MiB or more"), lambda v: _is_count(v, limits.MIB)),
+    "statistics_interval": seconds_rule("more than 0", zero=False, infinite=False),
+    "spool_path": ("the path of a directory", is_text_or_none),
+    "spool_mode": one_of(SpoolMode),
+    "spool_max_bytes": (_SIZE.format("1 MiB or more"), lambda v: is_count(v, limits.MIB)),
     "dead_letter": (
         "a callable of a list of events, or the path of a file",
-        lambda v: callable(v) or _is_text_or_none(v),
+        lambda v: callable(v) or is_text_or_none(v),
     ),
 }  # fmt: skip
 
@@ -385,8 +354,6 @@ _SECONDS = frozenset(name for name, (allowed, _) in _RULES.items() if allowed.st
 _COUNTS = frozenset(
     name for name, (allowed, _) in _RULES.items() if allowed.startswith("a number of")
 )
-SWITCHES = {"true": True, "yes": True, "on": True, "1": True,
-             "false": False, "no": False, "off": False, "0": False}  # fmt: skip
 
 
 def _from_text(parameter: str, text: str) -> object:
@@ -395,37 +362,14 @@ def _from_text(parameter: str, text: str) -> object:
         value = _quantity(parameter, text, UNITS_OF_BYTES)
         return int(value) if value.is_integer() else text
     if parameter in _SECONDS:
-        return _quantity(parameter, text, _UNITS_OF_SECONDS)
+        return _quantity(parameter, text, UNITS_OF_SECONDS)
     if parameter in _COUNTS:
-        return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+        return int(text) if WHOLE_NUMBER.fullmatch(text) else text
     if parameter == "shard_rate_limit":
         return _quantity(parameter, text, {"": 1})
     if parameter in {"verify", "fail_if_throttled", "loss_records"} | aws_options.SWITCHES:
         return SWITCHES.get(text.strip().lower(), text)
     return text
-
-
-def quantity(text: str, units: Mapping[str, float]) -> float | None:
-    """Return the number that text such as ``"64MiB"`` stands for; None if it is none.
-
-    :param units: factor by unit in capitals, ``""`` for a bare number.
-    """
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2].upper() not in units:
-        return None
-    return float(match[1]) * units[match[2].upper()]
-
-
-def seconds(parameter: str, value: float | str) -> float:
-    """Return the seconds, 0 or more, that a number or text such as ``"250ms"`` stands for.
-
-    :raises ConfigurationError: if it stands for none.
-    """
-    found = quantity(value, _UNITS_OF_SECONDS) if isinstance(value, str) else value
-    allowed, holds = _seconds("0 or more", zero=True, infinite=False)
-    if found is None or not _holds(holds, found):
-        raise ConfigurationError(parameter, value, allowed)
-    return float(found)
 
 
 def _quantity(parameter: str, text: str, units: Mapping[str, float]) -> float:

@@ -19,11 +19,11 @@ from kinesink.adapters import otel_record, otlp
 from kinesink.adapters import partition_key as keys
 from kinesink.adapters.door import Door
 from kinesink.adapters.nesting import DEPTHS, MAX_NESTING
-from kinesink.config import seconds
 from kinesink.core.records import DropReason
 from kinesink.errors import ConfigurationError
 from kinesink.event.options import EventOptions
 from kinesink.event.redaction import RedactNames
+from kinesink.option_values import seconds
 from kinesink.shell.origin import OWN, OWN_THREADS, is_own
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from kinesink.config import SWITCHES, UNITS_OF_BYTES, quantity
 from kinesink.core import limits
 from kinesink.errors import ConfigurationError
 from kinesink.event.plain_values import own_copy
 from kinesink.event.redaction import RedactNames
 from kinesink.event.schemas import spec_of
+from kinesink.option_values import SWITCHES, UNITS_OF_BYTES, quantity
 
 SchemaName = Literal["default", "ecs", "otel", "datadog", "structlog"]
 Fields = dict[str, Any]
