@@ -314,7 +314,7 @@ def _clean_text(value: object) -> str | None:
 
 def _whole_number(value: object) -> int | None:
     if type(value) in {int, Severity} and -_MOST <= value <= _MOST:  # type: ignore[operator]  # as just seen
-        return value  # type: ignore[return-value]
+        return value  # type: ignore[return-value]  # likewise
     return None
 
 

@@ -351,7 +351,7 @@ ARGS = st.tuples(st.just("tuple"), st.lists(ANYTHING, max_size=3)) | st.tuples(
 
 @quickly
 @given(ANYTHING, ARGS, FIELDS, ERRORS_MADE)
-def test_by_logging(doors: Doors, msg: Any, args: Any, extras: Any, exc_info: Any) -> None:  # noqa: ANN401
+def test_by_logging(doors: Doors, msg: Any, args: Any, extras: Any, exc_info: Any) -> None:  # noqa: ANN401 - that is the point
     """As message, arguments, extras and exception."""
     record = logging.LogRecord("app", logging.ERROR, __file__, 1, "", (), None)
     blank = record.__dict__.keys() | {"message", "asctime"}
@@ -371,7 +371,7 @@ def test_by_logging(doors: Doors, msg: Any, args: Any, extras: Any, exc_info: An
 
 @quickly
 @given(ANYTHING, FIELDS, EXC_INFO)
-def test_by_structlog(doors: Doors, event: Any, fields: Any, exc_info: Any) -> None:  # noqa: ANN401
+def test_by_structlog(doors: Doors, event: Any, fields: Any, exc_info: Any) -> None:  # noqa: ANN401 - that is the point
     """As event, as its fields, and as exception."""
     event_dict = {**made_fields(fields), "event": made(event), "exc_info": made(exc_info)}
     before = dict(event_dict)
@@ -383,7 +383,7 @@ def test_by_structlog(doors: Doors, event: Any, fields: Any, exc_info: Any) -> N
 
 @quickly
 @given(ANYTHING, FIELDS, st.dictionaries(st.sampled_from(OTEL_FIELDS), ANYTHING, max_size=2))
-def test_by_opentelemetry(doors: Doors, body: Any, attributes: Any, others: Any) -> None:  # noqa: ANN401
+def test_by_opentelemetry(doors: Doors, body: Any, attributes: Any, others: Any) -> None:  # noqa: ANN401 - that is the point
     """As body, as attributes, and where the record has something else."""
     record = writable("")
     log_record = record.log_record
