@@ -9,6 +9,7 @@ import pytest
 from kinesink import Statistics
 from kinesink.shell.left import Left
 from kinesink.shell.reporter import Reporter
+from kinesink.shell.teller import Teller
 from tests.shell.support import PATIENCE, make_config
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def left_of(account: Statistics, told: list[str], error: str | None = None) -> L
     """Return what tells of an account."""
     reporter = Reporter(lambda _, text: told.append(text))
     config = make_config(spool_path="/spool", shutdown_timeout=5)
-    return Left(config, cast("Intake", Account(account)), reporter, lambda: error)
+    return Left(config, cast("Intake", Account(account)), Teller(config, reporter), lambda: error)
 
 
 @pytest.mark.parametrize(

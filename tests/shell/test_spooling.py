@@ -254,6 +254,9 @@ def test_statistics_add_up_at_any_moment(tmp_path: Path, anyio_backend: str) -> 
         while not ends.is_set():
             sink.emit(b"%06d" % next(numbers) + b"x" * 100)
             returned[thread] += 1
+            if not returned[thread] % 50:
+                # The disk has to get on too.
+                ends.wait(0.001)
 
     threads = [threading.Thread(target=log, args=(number,)) for number in range(len(returned))]
     with nothing_arrives(fake):
@@ -271,8 +274,11 @@ def test_statistics_add_up_at_any_moment(tmp_path: Path, anyio_backend: str) -> 
         for thread in threads:
             thread.join()
     wait_until(drained(sink))
-    assert sink.statistics().accepted == sum(returned) == len(landed(fake))
-    assert len(set(landed(fake))) == sum(returned)
+    account = sink.statistics()
+    assert account.accepted == sum(returned)
+    # A disk that stalls may leave more waiting than memory holds.
+    assert account.dropped.keys() <= {"queue_full"}
+    assert account.delivered == len(landed(fake)) == len(set(landed(fake)))
     assert sink.close()
     assert files_in(tmp_path) == []
 

@@ -91,7 +91,7 @@ class Background:
         self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
         self._survived = False
-        self._left = Left(self._config, self._intake, self._reporter, self._last_error)
+        self._left = Left(self._config, self._intake, self.teller, self._last_error)
         self._ended = threading.Event()
         self._ended.set()
 

@@ -17,8 +17,8 @@ from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from kinesink.config import seconds
 from kinesink.errors import ConfigurationError
+from kinesink.option_values import seconds
 from kinesink.shell.reporter import write_line
 
 if TYPE_CHECKING:
@@ -235,8 +235,7 @@ def _deliver(timeout: float, remaining: float | None) -> bool:
     :param timeout: seconds to wait at most.
     :param remaining: seconds that the invocation has left; None if nobody knows.
     """
-    # Here, because they import this module.
-    from kinesink.shell import background, process  # noqa: PLC0415
+    from kinesink.shell import background, process  # noqa: PLC0415 - they import this module
 
     if remaining is not None:
         timeout = max(0.0, min(timeout, remaining - _RESERVE))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kinesink.config import Config
     from kinesink.shell.intake import Intake
-    from kinesink.shell.reporter import Reporter
+    from kinesink.shell.teller import Teller
     from kinesink.statistics import Statistics
 
 
@@ -29,26 +29,28 @@ class Left:
         self,
         config: Config,
         intake: Intake,
-        reporter: Reporter,
+        teller: Teller,
         last_error: Callable[[], str | None],
     ) -> None:
         self._config = config
         self._intake = intake
-        self._reporter = reporter
+        self._teller = teller
+        self._reporter = teller.reporter
         self._last_error = last_error
-        #: How many events had been accepted when it was said that some are left.
-        self._told_at = 0
 
     def say(self, telling_time: float) -> None:
         """Say what is left, whatever was said about other things, and let that be told."""
-        if news := self._news():
+        accepted, news = self._news()
+        if news:
+            self._teller.left_told_at = accepted
             self._reporter.say("shutdown", news)
             self._reporter.wait_told(telling_time)
 
     def report(self) -> None:
         """Say what is left, at most once a minute."""
-        if news := self._news():
-            self._reporter.report("shutdown", news)
+        accepted, news = self._news()
+        if news and self._reporter.report("shutdown", news):
+            self._teller.left_told_at = accepted
 
     def report_late(self, timeout: float, telling_time: float) -> None:
         """Say what a flush was too short for, which the process keeps."""
@@ -56,13 +58,15 @@ class Left:
             self._reporter.report("late", f"{left} (kept for later)")
         self._reporter.wait_told(telling_time)
 
-    def _news(self) -> str:
-        """Return what is left, in words; none if that was said and no event has come since."""
+    def _news(self) -> tuple[int, str]:
+        """Return how many events have been accepted, and what is left of them, in words.
+
+        No words if nothing is left, or if that was said and no event has come since.
+        """
         account = self._intake.statistics()
-        if account.accepted == self._told_at:
-            return ""
-        self._told_at = account.accepted
-        return self._in_words(account, self._config.shutdown_timeout)
+        if account.accepted == self._teller.left_told_at:
+            return account.accepted, ""
+        return account.accepted, self._in_words(account, self._config.shutdown_timeout)
 
     def _in_words(self, account: Statistics, timeout: float) -> str:
         if not account.pending:

@@ -164,6 +164,10 @@ class ProducerTask:
         now = anyio.current_time()
         spooling = self._work.spooling
         self._leave()
+        # What the exit hook has told, it has told of everything accepted until then.
+        accepted = self._intake.statistics().accepted
+        told = process_exit.over and accepted == self._teller.left_told_at
+        self._teller.left_told_at = accepted
         for stream in self.streams:
             ledger, last_error = stream.pipeline.ledger, stream.pipeline.last_error
             lost, lost_bytes = ledger.pending, ledger.pending_bytes
@@ -171,8 +175,7 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             self._leave()
             kept = 0 if spooling is None else spooling.kept - kept
-            # After the exit hook it has been told.
-            if lost and not process_exit.over:
+            if lost and not told:
                 text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
                 if kept:
                     text += f"; {kept} of them kept in {self._config.spool_path}"

@@ -52,8 +52,8 @@ class Reporter:
         self._callback_failed = False
         self._courier = Courier("kinesink on_error", _MOST_WAITING)
 
-    def report(self, kind: str, text: str, *, about: str = "") -> None:
-        """Tell ``text``, unless this kind was told less than a minute ago.
+    def report(self, kind: str, text: str, *, about: str = "") -> bool:
+        """Tell ``text``, unless this kind was told less than a minute ago; return whether.
 
         :param about: what it is about, such as a stream; the same kind of trouble elsewhere
             is told by itself.
@@ -62,12 +62,13 @@ class Reporter:
         told_at = self._told_at.get(key)
         if told_at is not None and now - told_at < REPORT_INTERVAL:
             self._unheard[key] = self._unheard.get(key, 0) + 1
-            return
+            return False
         if len(self._told_at) >= self._most_remembered:
             self._forget(now)
         self._told_at[key] = now
         unheard = self._unheard.pop(key, 0)
         self.say(kind, f"{text} (and {unheard} times since it was last told)" if unheard else text)
+        return True
 
     def _forget(self, now: float) -> None:
         # Copies, because other threads report meanwhile.

@@ -58,6 +58,8 @@ class Teller:
         self.dead_letters = DeadLetters(config, self.report)
         #: Where the account goes.
         self.readings = Readings(config, self.report)
+        #: How many events had been accepted when an operator was told that some are left.
+        self.left_told_at = 0
         #: Whether events were given up that Kinesis did not take in time.
         self._in_vain = False
         #: Events that had arrived when the last one was lost.
