@@ -27,11 +27,12 @@ class Account:
         return self.account
 
 
-def left_of(account: Statistics, told: list[str], error: str | None = None) -> Left:
+def left_of(account: Statistics | Account, told: list[str], error: str | None = None) -> Left:
     """Return what tells of an account."""
+    intake = account if isinstance(account, Account) else Account(account)
     reporter = Reporter(lambda _, text: told.append(text))
     config = make_config(spool_path="/spool", shutdown_timeout=5)
-    return Left(config, cast("Intake", Account(account)), Teller(config, reporter), lambda: error)
+    return Left(config, cast("Intake", intake), Teller(config, reporter), lambda: error)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,16 @@ def test_what_a_flush_was_too_short_for_is_kept() -> None:
     told: list[str] = []
     left_of(Statistics(accepted=1, pending=1), told).report_late(1.0, PATIENCE)
     assert told == ["1 event (0 bytes) not delivered to 'app' within 1 s (kept for later)"]
+
+
+def test_what_nobody_was_told_is_not_taken_for_told() -> None:
+    """Reports of a kind come once a minute; what fell in between is still to be said."""
+    told: list[str] = []
+    account = Account(Statistics(accepted=1, pending=1))
+    left = left_of(account, told)
+    left.report()
+    account.account = Statistics(accepted=2, pending=2)
+    left.report()
+    left.say(PATIENCE)
+    left.report()
+    assert [text.split(" (")[0] for text in told] == ["1 event", "2 events"]

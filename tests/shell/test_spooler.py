@@ -253,6 +253,27 @@ def test_what_callers_have_parked_comes_back(world: World) -> None:
     world.spooler.close()
 
 
+def test_a_disk_that_hangs_is_not_waited_for_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is at is not touched by its side, and is there for the next process."""
+    monkeypatch.setattr(spooler, "_PATIENCE", 0.01)
+    world.spooler.save([Chunk([b"1"], 100.0)], None)
+    world.work(fill=1.0)
+    hangs = world.spooler.job(world.now, 0.0)
+    assert hangs is not None
+    world.spooler.close()
+    files = [rows.file for rows in world.spooler._disk.files]
+    assert len(files) == 1
+    assert not files[0].closed
+    hangs.run()
+    world.begin()
+    world.spooler.finish()
+    assert world.end(TAKEN) == [b"1"]
+    world.spooler.close()
+    assert files[0].closed
+
+
 def test_the_result_of_a_job_is_taken_also_by_the_next_task(world: World) -> None:
     """What a thread was at when a task ended is in the account of the one that follows."""
     world.spooler.save([Chunk([b"1"], 100.0)], None)
