@@ -139,7 +139,11 @@ async def test_F4_a_number_that_stays_wrong_is_bounded_by_the_time_to_live() -> 
         result = await s.deliver(b"x", "k")
         assert 5.0 <= s.now - began <= 5.02
     assert result.reason is DropReason.EXPIRED
-    assert set(codes(result)) == {"WrongRecordCount", "Expired"}
+    *answered, last = codes(result)
+    assert last == "Expired"
+    # The last call may have had less time left than an answer takes.
+    assert set(answered) - {"ReadTimeout"} == {"WrongRecordCount"}
+    assert answered.count("ReadTimeout") <= 1
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "InvalidArgumentException"])

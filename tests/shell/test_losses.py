@@ -199,7 +199,8 @@ class TestInTheStream:
         fake = make_fake()
         fake.faults.append(Hang(operation="PutRecords"))
         told: list[Loss] = []
-        sink = make_sink(fake, time_to_live=0.3, shutdown_timeout=5)
+        # Long enough for the last event to arrive on a busy machine.
+        sink = make_sink(fake, time_to_live=2.0, shutdown_timeout=5)
 
         def write(loss: Loss) -> tuple[bytes, ...]:
             told.append(loss)

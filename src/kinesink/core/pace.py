@@ -23,6 +23,13 @@ much is cut off, which stops it for a while, and three tenths at most, but for t
 cut. A row of refusals may be an outage as well, so only the first few of a row cut, and
 the growing backoff does the rest.
 
+*Return.* What refuses for a while may have other reasons than the rate: a fault, a key of
+KMS over its limit, a burst of somebody else's. So a shard's pace remembers at which rate
+the shard took everything, and doubles towards most of it as soon as nothing is refused;
+towards all of it, the longer that lasts. A fleet in balance is cut by a few hundredths and
+so never far from there. A refusal amid such a return says that less is to be had now;
+refusals far below it, or before it began, say nothing about it.
+
 *One clock for all shards of a stream.* A hundred processes that share a shard hear
 from it every few seconds each: too rarely to tell free capacity from luck. From all
 shards together they hear often enough. A shard that refuses everything stops this
@@ -84,6 +91,24 @@ _DEEPEST_FIRST_CUT: Final = 0.75
 #: Throttles in a row that cut: to a quarter at most, of which a minute recovers.
 _CUTS_IN_A_ROW: Final = 4
 
+#: A rate is known to be taken after so many seconds without a throttle of its shard.
+_KNOWN_SECONDS: Final = 5.0
+
+#: The way back to the known rate begins after so many seconds without a throttle, leads to
+#: this part of it at first, and to the whole after 30 quiet seconds.
+_RETURN_AFTER: Final = 1.0
+_RETURN_SHARE: Final = 0.7
+_WHOLE_RETURN_SECONDS: Final = 100.0
+
+#: A return that is refused after so many seconds without a throttle, at half of the known
+#: rate or more, was too fast: less is known then, by this factor at most.
+_REFUSED_RETURN: Final = 2.0
+_REFUSED_SHARE: Final = 0.5
+_DISPROVED: Final = 0.7
+
+#: What is known fades with every row of throttles, for shards that are shared by ever more.
+_FADING: Final = 0.98
+
 #: A throttle cuts the rate at most this often, in seconds.
 _CUT_INTERVAL: Final = 0.2
 
@@ -121,9 +146,13 @@ class Quiet:
         self.accepted = 0
         self.since = now
 
+    def seconds(self, now: float) -> float:
+        """Return how long nothing was throttled, in part where little was accepted."""
+        return (now - self.since) * min(1.0, self.accepted / _TELLING_ENTRIES)
+
     def growth(self, rate: float, now: float) -> float:
         """Return by what share of itself ``rate`` grows per second."""
-        quiet = (now - self.since) * min(1.0, self.accepted / _TELLING_ENTRIES)
+        quiet = self.seconds(now)
         growth = (quiet / _QUIET_SECONDS) ** 2 * math.sqrt(_COMMON_RATE / rate)
         return min(growth, quiet / _CATCH_UP_SECONDS, _FIRST_GROWTH)
 
@@ -132,9 +161,9 @@ class ShardPace:
     """The pace of one shard: its buckets, its rate and the keyed entries that wait."""
 
     __slots__ = (
-        "_accepted", "_ceiling", "_cut_at", "_held_until", "_quiet", "_refused", "_throttled_at",
-        "_updated_at", "blocked_until", "byte_tokens", "due_at", "queue", "rate",
-        "record_tokens", "shard_id", "throttles",
+        "_accepted", "_ceiling", "_cut_at", "_held_until", "_known", "_quiet", "_refused",
+        "_throttled_at", "_updated_at", "_well_since", "blocked_until", "byte_tokens", "due_at",
+        "queue", "rate", "record_tokens", "shard_id", "throttles",
     )  # fmt: skip
 
     def __init__(
@@ -168,6 +197,10 @@ class ShardPace:
         self._refused = 0
         self._throttled_at = -math.inf
         self._cut_at = -math.inf
+        #: The rate that the shard is known to take, 0 for none; and since when it has taken
+        #: everything, as far as is known.
+        self._known = 0.0
+        self._well_since = now
         self._updated_at = now
 
     @property
@@ -221,6 +254,7 @@ class ShardPace:
         self._refill(now)
         if self.throttles == 1:
             self._quiet.disturb(now)
+        self._learn(now)
         if self.throttles <= _CUTS_IN_A_ROW and now - self._cut_at >= _CUT_INTERVAL:
             self._cut()
             self._cut_at = now
@@ -239,8 +273,17 @@ class ShardPace:
         The backoff ends with the shard, for what comes after it has room of its own.
         """
         self.rate = min(self.rate, parent.rate) if shared else parent.rate
+        self._known = min(self._known, parent._known) if shared else parent._known
         self._accepted = min(self._accepted, parent._accepted) if shared else parent._accepted
         self._cut_at = max(self._cut_at, parent._cut_at)
+
+    def _learn(self, now: float) -> None:
+        """Learn from a throttle at which rate there was none, and for how long."""
+        well, self._well_since = now - self._well_since, now
+        if well >= _KNOWN_SECONDS:
+            self._known = max(self.rate, self._known * _FADING)
+        elif well >= _REFUSED_RETURN and self.rate >= self._known * _REFUSED_SHARE:
+            self._known = min(self._known, max(self.rate, self._known * _DISPROVED))
 
     def _cut(self) -> None:
         deepest = _DEEPEST_FIRST_CUT if math.isinf(self._cut_at) else _DEEPEST_CUT
@@ -267,7 +310,14 @@ class ShardPace:
         if math.isinf(self._quiet.since):
             growth = _FIRST_GROWTH
         else:
+            if now - self._well_since >= _RETURN_AFTER and self.rate < (back := self._back(now)):
+                return min(back, self.rate * math.exp(_FIRST_GROWTH * held))
             growth = self._quiet.growth(self.rate, now)
             if math.isinf(self._cut_at):
                 growth = max(growth, _UNTRIED_GROWTH)
         return self.rate * math.exp(growth * held)
+
+    def _back(self, now: float) -> float:
+        """Return the rate to which it returns at once."""
+        share = _RETURN_SHARE + self._quiet.seconds(now) / _WHOLE_RETURN_SECONDS
+        return self._known * min(1.0, share)
