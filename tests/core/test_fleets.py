@@ -45,6 +45,20 @@ def test_a_lone_process_uses_its_shards_and_is_not_throttled(shards: int) -> Non
     assert report.throttled == 0.0
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("shards", "rate"), [(4, 2000.0), (1, 500.0), (20, 300.0)])
+def test_throttles_for_other_reasons_cost_seconds(shards: int, rate: float, seed: int) -> None:
+    """Bursts of them every few seconds, at a rate far below what the shards take."""
+    plan = FleetPlan(
+        producers=1, shards=shards, rate=rate, warm_up=0.0, seconds=120.0, storm=0.4, seed=seed
+    )
+    report = simulate_fleet(plan)
+
+    assert report.throttled > 0.0
+    assert report.pending_bytes <= 3.0 * rate * plan.event_bytes
+    assert report.events_per_second >= 0.97 * rate
+
+
 def test_single_records_settle_at_the_record_limit() -> None:
     """A thousand records a second, of which few are refused."""
     options = PipelineOptions(framing="none")

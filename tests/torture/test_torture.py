@@ -70,8 +70,6 @@ class Torture:
             "KINESINK_REQUEST_TIMEOUT": "4",
             "KINESINK_SHUTDOWN_TIMEOUT": "60",
             "KINESINK_MAX_PENDING_BYTES": "16MiB",
-            # Invented throttles would teach the pace that there is no room, for minutes.
-            "KINESINK_SHARD_RATE_LIMIT": "inf",
         }
         self._of_workers = {
             "KINESINK_SPOOL_PATH": str(self.spool),

@@ -80,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         "--event-bytes", type=int, default=plan.event_bytes, metavar="BYTES", help="of an event"
     )
     fleet.add_argument(
+        "--storm",
+        type=float,
+        default=plan.storm,
+        metavar="SHARE",
+        help=f"of the entries is throttled in {plan.storm_seconds:g} of each "
+        f"{plan.storm_interval:g} seconds, whatever their rate",
+    )
+    fleet.add_argument(
         "--fleet-seed", type=int, default=plan.seed, metavar="N", help="decides about chance"
     )
     return parser
@@ -124,6 +132,7 @@ def _fleet(options: argparse.Namespace) -> int:
         rate=options.rate,
         latency=options.latency,
         event_bytes=options.event_bytes,
+        storm=options.storm,
         seed=options.fleet_seed,
     )
     began = time.perf_counter()

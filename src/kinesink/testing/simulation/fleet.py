@@ -42,8 +42,18 @@ class FleetPlan:
     latency: float = 0.02
     """A round trip in seconds; each takes from half to one and a half times as long."""
     event_bytes: int = 200
+    storm: float = 0.0
+    """Part of the entries that is throttled in storms, whatever their rate."""
+    storm_seconds: float = 2.0
+    """How long a storm lasts."""
+    storm_interval: float = 12.0
+    """From the beginning of a storm to that of the next; the first one ends the first."""
     seed: int = 1
     options: PipelineOptions = field(default_factory=PipelineOptions)
+
+    def storms(self, now: float) -> bool:
+        """Tell whether there is a storm."""
+        return (now - _START) % self.storm_interval >= self.storm_interval - self.storm_seconds
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.limits import MIB, SHARD_BYTES_PER_SECOND
 from kinesink.core.pipeline import Pipeline
-from kinesink.core.records import Answered, Chunk, UserRecord
+from kinesink.core.records import Answered, Chunk, EntryResult, UserRecord
 from kinesink.testing.simulation.driver import Driver
 from kinesink.testing.simulation.kinesis import STREAM_NAME, put_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.effects import Delivered, Dropped, Report, SendRequest
-    from kinesink.core.records import EntryResult
+    from kinesink.core.records import PutRecordsEntry
     from kinesink.testing.simulation.clock import VirtualClock
     from kinesink.testing.simulation.fleet import FleetPlan
     from kinesink.testing.simulation.kinesis import Kinesis
@@ -28,6 +28,10 @@ __all__ = ["FleetMember", "FleetPlace", "Tally"]
 #: bytes at least.
 _BACKLOG_SECONDS: Final = 2.0
 _SMALLEST_BACKLOG: Final = MIB
+
+_THROTTLED: Final = EntryResult(
+    error_code="ProvisionedThroughputExceededException", error_message="a storm"
+)
 
 #: Events arrive as often as a real producer drains its intake.
 _DRAIN_INTERVAL: Final = 0.02
@@ -168,12 +172,19 @@ class FleetMember:
         place.tally.requests += 1
         results = []
         for entry, slot in zip(request.entries, request.wire, strict=True):
-            result = place.kinesis.put(slot, place.clock.now)
+            result = self._put(slot)
             place.tally.count(place.number, put_of(slot).size, result)
             if self._waiting and result.shard_id is not None:
                 self._waiting[result.shard_id] -= entry.events
             results.append(result)
         self._later(partial(self._answered, request, Answered(results)))
+
+    def _put(self, slot: PutRecordsEntry) -> EntryResult:
+        place = self._place
+        plan, now = place.plan, place.clock.now
+        if plan.storm and plan.storms(now) and place.draw.random() < plan.storm:
+            return _THROTTLED
+        return place.kinesis.put(slot, now)
 
     def _answered(self, request: PutRecordsRequest, answer: Answered) -> None:
         self.pipeline.request_done(request, answer, self._place.clock.now)
