@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesink.core.limits import SHARD_BYTES_PER_SECOND
-from kinesink.core.pace import Quiet
+from kinesink.core.pace import Quiet, ShardPace
 from tests.core.entries import (
     limiter,
     pace,
     shard_id,
 )
-
-if TYPE_CHECKING:
-    from kinesink.core.pace import ShardPace
 
 MIB = 2**20
 
@@ -322,6 +318,79 @@ class TestAdaptation:
             self.held_back(other, 1.0, taken=True)
 
         assert other.rate > 2 * 0.0625
+
+    def after_a_storm(self, *, well: float) -> ShardPace:
+        """Return a pace at its start rate for a while, and throttled for other reasons then."""
+        one = pace(first_bytes=0)
+        for tick in range(7):
+            now = well + tick * 0.21
+            one.taken(now - 0.02)
+            one.throttled(now - 0.01, now, jitter=0.0)
+        assert one.rate < 0.25 / 8
+        return one
+
+    def test_it_returns_to_what_the_shard_is_known_to_take(self) -> None:
+        """Doubling, a second after the last throttle; to most of it at first."""
+        one = self.after_a_storm(well=10.0)
+        low = one.rate
+        self.held_back(one, 0.9, taken=True)
+        assert one.rate == pytest.approx(low, rel=0.01)
+        self.held_back(one, 1.0, taken=True)
+        assert low * 1.8 < one.rate < low * 2.2
+        self.held_back(one, 5.0, taken=True)
+        assert 0.25 * 0.7 <= one.rate < 0.25 * 0.8
+
+    def test_it_returns_to_all_of_it_where_it_stays_quiet(self) -> None:
+        """And not further than that: there it grows as ever."""
+        one = self.after_a_storm(well=10.0)
+        for _ in range(128):
+            one.taken(12.0)
+        self.held_back(one, 30.0, taken=True)
+        assert 0.25 * 0.95 < one.rate < 0.25 * 1.1
+
+    def test_a_start_that_was_refused_at_once_is_no_rate_to_return_to(self) -> None:
+        """Nobody knows whether the shard would have taken it."""
+        one = self.after_a_storm(well=4.9)
+        low = one.rate
+        self.held_back(one, 5.0, taken=True)
+        assert one.rate < low * 1.01
+
+    def test_a_return_that_is_refused_was_too_fast(self) -> None:
+        """The next one ends lower."""
+        one = self.after_a_storm(well=10.0)
+        tops = []
+        self.held_back(one, 6.0, taken=True)
+        for _ in range(3):
+            # Less than the 5 s after which a rate is known.
+            self.held_back(one, 4.5, taken=True)
+            tops.append(one.rate)
+            for _ in range(4):
+                now = one._updated_at + 0.21
+                one.taken(now - 0.02)
+                one.throttled(now - 0.01, now, jitter=0.0)
+        assert tops[0] > tops[1] > tops[2]
+        assert tops[2] < 0.7 * tops[0]
+
+    def test_refusals_far_below_it_say_nothing_about_it(self) -> None:
+        """A storm that goes on is no proof that the shard takes less."""
+        one = self.after_a_storm(well=10.0)
+        for _ in range(4):
+            now = one._updated_at + 2.5
+            one.taken(now - 0.02)
+            one.throttled(now - 0.01, now, jitter=0.0)
+        self.held_back(one, 12.0, taken=True)
+        assert one.rate >= 0.25 * 0.7
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_heirs_know_what_the_shard_took(self, *, shared: bool) -> None:
+        """A merged shard only what both of its parents took."""
+        parent = self.after_a_storm(well=10.0)
+        heir = ShardPace(
+            shard_id(1), ceiling=1.0, first_bytes=0, now=parent._updated_at, quiet=parent._quiet
+        )
+        heir.inherit(parent, shared=shared)
+        self.held_back(heir, 12.0, taken=True)
+        assert (heir.rate > 0.1) is not shared
 
     def test_success_ends_the_row_of_throttles(self) -> None:
         """If it was sent after the last of them."""
