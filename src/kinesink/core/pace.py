@@ -91,8 +91,12 @@ _DEEPEST_FIRST_CUT: Final = 0.75
 #: Throttles in a row that cut: to a quarter at most, of which a minute recovers.
 _CUTS_IN_A_ROW: Final = 4
 
-#: A rate is known to be taken after so many seconds without a throttle of its shard.
+#: A rate is known to be taken after so many seconds without a throttle of its shard, quiet
+#: ones for the stream: of many shards in a fleet each is heard of rarely.
 _KNOWN_SECONDS: Final = 5.0
+
+#: Throttles of a stream are one storm if they are no further apart, in seconds.
+_STORM_GAP: Final = 2.0
 
 #: The way back to the known rate begins after so many seconds without a throttle, leads to
 #: this part of it at first, and to the whole after 30 quiet seconds.
@@ -133,21 +137,27 @@ _ROUNDING: Final = 1e-6
 class Quiet:
     """What all shards of a stream have in common: how long nothing was throttled."""
 
-    __slots__ = ("accepted", "since")
+    __slots__ = ("accepted", "before", "since")
 
     def __init__(self) -> None:
         #: Entries accepted since the last throttle.
         self.accepted = 0
         #: When that was; minus infinity before the first.
         self.since = -math.inf
+        #: How many quiet seconds the last storm has ended.
+        self.before = math.inf
 
     def disturb(self, now: float) -> None:
         """Take note of a throttle."""
+        if now - self.since > _STORM_GAP:
+            self.before = self.seconds(now)
         self.accepted = 0
         self.since = now
 
     def seconds(self, now: float) -> float:
         """Return how long nothing was throttled, in part where little was accepted."""
+        if math.isinf(self.since):
+            return math.inf
         return (now - self.since) * min(1.0, self.accepted / _TELLING_ENTRIES)
 
     def growth(self, rate: float, now: float) -> float:
@@ -280,7 +290,7 @@ class ShardPace:
     def _learn(self, now: float) -> None:
         """Learn from a throttle at which rate there was none, and for how long."""
         well, self._well_since = now - self._well_since, now
-        if well >= _KNOWN_SECONDS:
+        if min(well, self._quiet.before) >= _KNOWN_SECONDS:
             self._known = max(self.rate, self._known * _FADING)
         elif well >= _REFUSED_RETURN and self.rate >= self._known * _REFUSED_SHARE:
             self._known = min(self._known, max(self.rate, self._known * _DISPROVED))
