@@ -350,7 +350,7 @@ class TestAdaptation:
 
     def test_a_start_that_was_refused_at_once_is_no_rate_to_return_to(self) -> None:
         """Nobody knows whether the shard would have taken it."""
-        one = self.after_a_storm(well=4.9)
+        one = self.after_a_storm(well=3.9)
         low = one.rate
         self.held_back(one, 5.0, taken=True)
         assert one.rate < low * 1.01
@@ -361,8 +361,8 @@ class TestAdaptation:
         tops = []
         self.held_back(one, 6.0, taken=True)
         for _ in range(3):
-            # Less than the 5 s after which a rate is known.
-            self.held_back(one, 4.5, taken=True)
+            # Less than the 4 s after which a rate is known.
+            self.held_back(one, 3.5, taken=True)
             tops.append(one.rate)
             for _ in range(4):
                 now = one._updated_at + 0.21

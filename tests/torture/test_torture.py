@@ -7,6 +7,7 @@ import random
 import re
 import sys
 import threading
+import time
 from collections import defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -142,6 +143,9 @@ def test_nothing_is_lost_whatever_happens(tmp_path: Path, anyio_backend: str) ->
         workers = [
             Workers(f"worker{number}", torture.start_worker, SEED) for number in range(WORKERS)
         ]
+        # Throttles whatever the rate, before a process has learned anything of its shards, would
+        # teach it that there is no room, for minutes.
+        time.sleep(5.0)
         chaos.run(SECONDS / 3)
         application.say("child0")
         chaos.run(SECONDS / 3)

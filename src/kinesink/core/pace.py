@@ -91,9 +91,10 @@ _DEEPEST_FIRST_CUT: Final = 0.75
 #: Throttles in a row that cut: to a quarter at most, of which a minute recovers.
 _CUTS_IN_A_ROW: Final = 4
 
-#: A rate is known to be taken after so many seconds without a throttle of its shard, quiet
-#: ones for the stream: of many shards in a fleet each is heard of rarely.
-_KNOWN_SECONDS: Final = 5.0
+#: A rate is known to be taken after so many seconds without a throttle of its shard and of
+#: the stream, for of many shards in a fleet each is heard of rarely. A fleet that starts as
+#: one hears of its first throttles sooner.
+_KNOWN_SECONDS: Final = 4.0
 
 #: Throttles of a stream are one storm if they are no further apart, in seconds.
 _STORM_GAP: Final = 2.0
@@ -144,13 +145,13 @@ class Quiet:
         self.accepted = 0
         #: When that was; minus infinity before the first.
         self.since = -math.inf
-        #: How many quiet seconds the last storm has ended.
+        #: How many seconds without a throttle the last storm has ended.
         self.before = math.inf
 
     def disturb(self, now: float) -> None:
         """Take note of a throttle."""
         if now - self.since > _STORM_GAP:
-            self.before = self.seconds(now)
+            self.before = now - self.since
         self.accepted = 0
         self.since = now
 
