@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesink.core.aggregated_record import (
+    _VARINTS,
     MAGIC,
     AggregateTables,
     HeaderCache,
@@ -43,13 +44,14 @@ user_records = st.builds(SubRecord, keys, hash_keys, data)
 
 def aggregate(records: list[SubRecord]) -> tuple[bytes, int]:
     """Return the aggregated record of `records`, and the size that was told beforehand."""
-    tables = AggregateTables()
-    told = tables.size
+    tables, ahead = AggregateTables(), AggregateTables()
     for record in records:
-        told = tables.size_with(record.partition_key, record.explicit_hash_key, len(record.data))
-        tables.add(record.partition_key, record.explicit_hash_key, len(record.data))
-        assert tables.size == told
-    return tables.encode([record.data for record in records]), told
+        one = record.partition_key, record.explicit_hash_key, len(record.data)
+        assert ahead.add(*one)
+        assert not tables.add(*one, ahead.size - 1)
+        assert tables.add(*one, ahead.size)
+        assert tables.size == ahead.size
+    return tables.encode([record.data for record in records]), tables.size
 
 
 def sealed(body: bytes) -> bytes:
@@ -104,8 +106,8 @@ class TestEncoding:
         """The bound that callers may rely on without looking at the tables."""
         for length in EDGES:
             tables = AggregateTables()
-            grown = tables.size_with("k" * 256, MAX_HASH_KEY, length) - tables.size
-            assert grown <= length + 256 + 62
+            assert tables.add("k" * 256, MAX_HASH_KEY, length)
+            assert tables.size - AggregateTables().size <= length + 256 + 62
 
     @given(st.integers(0, 20_000))
     def test_shared_keys_and_cached_headers_give_the_same_bytes(self, length: int) -> None:
@@ -114,6 +116,12 @@ class TestEncoding:
         quick = seal([*one_key_tables("7", 11), HeaderCache()[length], datum])
 
         assert quick == aggregate([SubRecord("7", 11, datum)])[0]
+
+    def test_cached_lengths_are_bounded(self) -> None:
+        """Lengths of lengths as well."""
+        for value in range(3 * _VARINTS._MOST):
+            assert _VARINTS[value] == varint(value)
+            assert len(_VARINTS) <= _VARINTS._MOST
 
     def test_cached_headers_are_bounded(self) -> None:
         """A process that logs every length pays in time, never in memory."""

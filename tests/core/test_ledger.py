@@ -39,7 +39,7 @@ class Accounts(RuleBasedStateMachine):
 
     def take_in(self, content: Chunk | UserRecord) -> None:
         """Count a content in."""
-        self.ledger.arrived(content)
+        self.ledger.arrived([content])
         self.arrived += len(content)
         if len(content):
             self.open.append(content)
@@ -59,11 +59,12 @@ class Accounts(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(choose=st.data(), reason=st.none() | st.sampled_from(DropReason))
     def some_end(self, choose: st.DataObject, reason: DropReason | None) -> None:
-        """Delivered in one entry, or dropped for a reason."""
+        """Delivered, each in an entry, or dropped for a reason."""
         count = choose.draw(st.integers(1, len(self.open)))
         ending, self.open = self.open[:count], self.open[count:]
         if reason is None:
-            self.ledger.took(Entry(list(ending), size=0))
+            for content in ending:
+                self.ledger.took(Entry([content], size=0))
         else:
             self.ledger.gave_up(ending, reason)
 
@@ -106,7 +107,7 @@ class TestLedger:
         ledger = Ledger()
         contents = [keyless(b"ab", b"c"), keyless(b"", b"d")]
         for content in contents:
-            ledger.arrived(content)
+            ledger.arrived([content])
         assert ledger.pending_bytes == 4
         ledger.took(Entry(list(contents), size=100))
 
@@ -118,7 +119,7 @@ class TestLedger:
         """In events; reasons that never occurred are absent."""
         ledger = Ledger()
         chunk = keyless(b"a", b"b")
-        ledger.arrived(chunk)
+        ledger.arrived([chunk])
         ledger.gave_up([chunk], DropReason.EXPIRED)
         ledger.refused(DropReason.INVALID)
         ledger.refused(DropReason.INVALID)

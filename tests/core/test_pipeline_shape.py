@@ -68,13 +68,14 @@ def test_P1_a_keyless_event_costs_no_call_and_no_object_of_its_own() -> None:
 def test_P2_one_more_event_costs_the_same_whatever_waits() -> None:
     """In an open aggregated record, or behind entries that wait for their turn."""
     costs = []
-    for waiting in (10, 2_000):
+    # The first of the many fills the caches.
+    for waiting in (2_000, 10, 2_000):
         world = ready(linger=60.0, aggregate_max_bytes=1_000_000)
         for i in range(waiting):
             world.keyed(b"%d" % i, key=str(i))
         record = UserRecord(b"x", arrival=world.now, partition_key="x")
         costs.append(calls_in(lambda world=world, record=record: world.add(record)))  # type: ignore[misc]
-    assert costs[0] == costs[1]
+    assert costs[1] == costs[2]
     costs = []
     for waiting in (10, 10_000):
         world = ready(framing="none")

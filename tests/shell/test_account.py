@@ -20,7 +20,7 @@ class TestTotal:
         for ledger in ledgers:
             chunks = [Chunk([b"ab", b"c"], 0.0) for _ in range(3)]
             for chunk in chunks:
-                ledger.arrived(chunk)
+                ledger.arrived([chunk])
             ledger.took(Entry([chunks[0]], size=0))
             ledger.gave_up([chunks[1]], DropReason.EXPIRED)
         account = total(ledgers)

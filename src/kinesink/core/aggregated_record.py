@@ -9,6 +9,7 @@ the two key tables are fixed once given, and the envelope is constant.
 
 from __future__ import annotations
 
+import sys
 from hashlib import md5
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -65,13 +66,33 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+class _Varints(dict[int, bytes]):
+    """Varints by value: the lengths of events are few, compared with the events. Bounded."""
+
+    _MOST: Final = 16_384
+
+    def __missing__(self, value: int) -> bytes:
+        if len(self) >= self._MOST:
+            self.clear()
+        encoded = self[value] = varint(value)
+        return encoded
+
+
+_VARINTS: Final = _Varints()
+
+
 def record_header(key_index: int, hash_key_index: int | None, data_bytes: int) -> bytes:
     """Return everything of a sub-record that precedes its data."""
-    inner = b"\x08" + varint(key_index)
-    if hash_key_index is not None:
-        inner += b"\x10" + varint(hash_key_index)
-    inner += b"\x1a" + varint(data_bytes)
+    inner = _indexes(key_index, hash_key_index) + varint(data_bytes)
     return b"\x1a" + varint(len(inner) + data_bytes) + inner
+
+
+def _indexes(key_index: int, hash_key_index: int | None) -> bytes:
+    """Return what of a sub-record precedes the length of its data."""
+    indexes = b"\x08" + _VARINTS[key_index]
+    if hash_key_index is not None:
+        indexes += b"\x10" + _VARINTS[hash_key_index]
+    return indexes + b"\x1a"
 
 
 class HeaderCache(dict[int, bytes]):
@@ -94,7 +115,7 @@ class HeaderCache(dict[int, bytes]):
 
 def string_field_bytes(length: int) -> int:
     """Return the bytes a table entry of ``length`` bytes takes (tag, length, text)."""
-    return 1 + len(varint(length)) + length
+    return 1 + len(_VARINTS[length]) + length
 
 
 class AggregateTables:
@@ -103,28 +124,49 @@ class AggregateTables:
     Tables are de-duplicated and first use gets the next index, as in the KPL.
     """
 
-    __slots__ = ("_hash_keys", "_headers", "_partition_keys", "size")
+    __slots__ = ("_hash_keys", "_headers", "_indexes", "_partition_keys", "size")
 
     def __init__(self) -> None:
         self._partition_keys: dict[str, int] = {}
         self._hash_keys: dict[int, int] = {}
+        #: What precedes the length of the data in a sub-record, by its two keys.
+        self._indexes: dict[tuple[str, int | None], bytes] = {}
         self._headers: list[bytes] = []
         #: Bytes of the encoded aggregated record as it stands.
         self.size = ENVELOPE_BYTES
 
-    def size_with(self, partition_key: str, explicit_hash_key: int | None, data_bytes: int) -> int:
-        """Return the exact encoded size after one more user record, adding nothing."""
-        return self.size + sum(self._growth(partition_key, explicit_hash_key, data_bytes))
+    def add(
+        self,
+        partition_key: str,
+        explicit_hash_key: int | None,
+        data_bytes: int,
+        limit: int = sys.maxsize,
+    ) -> bool:
+        """Add the keys and the header of one user record; its data stays with the caller.
 
-    def add(self, partition_key: str, explicit_hash_key: int | None, data_bytes: int) -> None:
-        """Add the keys and the header of one user record; its data stays with the caller."""
-        tables, header_bytes = self._growth(partition_key, explicit_hash_key, data_bytes)
-        key_index = self._partition_keys.setdefault(partition_key, len(self._partition_keys))
-        hash_key_index = None
-        if explicit_hash_key is not None:
-            hash_key_index = self._hash_keys.setdefault(explicit_hash_key, len(self._hash_keys))
-        self._headers.append(record_header(key_index, hash_key_index, data_bytes))
-        self.size += tables + header_bytes
+        :param limit: leave everything as it is, and return False, if the encoded
+            aggregated record would be larger than so many bytes.
+        """
+        keys = partition_key, explicit_hash_key
+        indexes = self._indexes.get(keys)
+        new = indexes is None
+        tables = 0
+        if indexes is None:
+            indexes, tables = self._new_indexes(partition_key, explicit_hash_key)
+        length = _VARINTS[data_bytes]
+        before_data = len(indexes) + len(length)
+        header = b"\x1a" + _VARINTS[before_data + data_bytes] + indexes + length
+        size = self.size + tables + len(header) + data_bytes
+        if size > limit:
+            return False
+        if new:
+            self._indexes[keys] = indexes
+            self._partition_keys.setdefault(partition_key, len(self._partition_keys))
+            if explicit_hash_key is not None:
+                self._hash_keys.setdefault(explicit_hash_key, len(self._hash_keys))
+        self._headers.append(header)
+        self.size = size
+        return True
 
     def encode(self, data: list[bytes]) -> bytes:
         """Return the aggregated record of ``data``, given in the order of the adds."""
@@ -137,23 +179,20 @@ class AggregateTables:
             parts.append(datum)
         return seal(parts)
 
-    def _growth(
-        self, partition_key: str, explicit_hash_key: int | None, data_bytes: int
-    ) -> tuple[int, int]:
-        """Return the bytes one more user record adds: to the tables, to the records."""
+    def _new_indexes(self, partition_key: str, explicit_hash_key: int | None) -> tuple[bytes, int]:
+        """Return what a sub-record of these keys begins with, and what the tables grow by."""
         tables = 0
         key_index = self._partition_keys.get(partition_key)
         if key_index is None:
             key_index = len(self._partition_keys)
             tables += string_field_bytes(len(partition_key.encode()))
-        body = 2 + _varint_bytes(key_index) + _varint_bytes(data_bytes) + data_bytes
-        if explicit_hash_key is not None:
-            hash_key_index = self._hash_keys.get(explicit_hash_key)
-            if hash_key_index is None:
-                hash_key_index = len(self._hash_keys)
-                tables += string_field_bytes(len(str(explicit_hash_key)))
-            body += 1 + _varint_bytes(hash_key_index)
-        return tables, 1 + _varint_bytes(body) + body
+        if explicit_hash_key is None:
+            return _indexes(key_index, None), tables
+        hash_key_index = self._hash_keys.get(explicit_hash_key)
+        if hash_key_index is None:
+            hash_key_index = len(self._hash_keys)
+            tables += string_field_bytes(len(str(explicit_hash_key)))
+        return _indexes(key_index, hash_key_index), tables
 
 
 def one_key_tables(partition_key: str, explicit_hash_key: int) -> list[bytes]:
@@ -277,8 +316,3 @@ def _hash_key(value: int | bytes) -> int:
         msg = f"explicit hash key {text[:64]!r} is not a decimal below 2**128"
         raise MalformedAggregateError(msg)
     return int(text)
-
-
-def _varint_bytes(value: int) -> int:
-    """Return how many bytes :func:`varint` takes; seven bits each."""
-    return (value.bit_length() + 6) // 7 or 1

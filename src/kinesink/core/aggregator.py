@@ -17,10 +17,11 @@ import sys
 from bisect import bisect_right
 from enum import Enum
 from itertools import accumulate, compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core.entry import effective_hash_key
 from kinesink.core.framing import KEYLESS_KEY_BYTES, framing_of, key_bytes
+from kinesink.core.limits import PARTITION_KEY_MAX_CHARACTERS
 from kinesink.core.records import Chunk, UserRecord
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
     from kinesink.core.records import Content, ShardId
+
+
+#: A partition key is at most so many bytes: UTF-8 has four or less of a character (RFC 3629).
+_KEY_MAX_BYTES: Final = 4 * PARTITION_KEY_MAX_CHARACTERS
 
 
 class Sharing(Enum):
@@ -80,8 +85,10 @@ class Aggregator:
 
     def fits(self, content: UserRecord) -> bool:
         """Tell whether a user record is within the record limit of the stream."""
-        size = self._framing.event_bytes(content.data) + key_bytes(content)
-        return size <= self._event_max_bytes
+        data = self._framing.event_bytes(content.data)
+        if data + _KEY_MAX_BYTES <= self._event_max_bytes:
+            return True
+        return data + key_bytes(content) <= self._event_max_bytes
 
     def add_keyless(self, content: Content) -> list[bytes]:
         """Add keyless events; return those that exceed the record limit of the stream."""
@@ -101,24 +108,23 @@ class Aggregator:
     def add_keyed(self, record: UserRecord, predicted: ShardId | None) -> None:
         """Add a user record with a key that fits the record limit."""
         self.deadline = min(self.deadline, record.arrival + self._linger)
-        if self._events_limit() == 1:
+        if self.sharing is Sharing.NOTHING or self._max_events == 1:
             self._close(self._framing.alone(record, predicted))
             return
-        group = self._group_of(record, predicted)
+        group: ShardId | int | None = predicted
+        if predicted is None and self.sharing is not Sharing.EVERYTHING:
+            group = effective_hash_key(record)
         shared = self._keyed.get(group)
-        if shared is not None and (
-            not shared.has_room(record) or len(shared.records) >= self._max_events
-        ):
-            self._close(self._keyed.pop(group).close())
-            shared = None
-        if shared is None:
-            # The outer partition key is the first record's, and counts for the record.
-            shared = self._framing.open(predicted, self._event_max_bytes - key_bytes(record))
-            if not shared.has_room(record):
-                self._close(self._framing.alone(record, predicted))
+        if shared is not None:
+            if len(shared.records) < self._max_events and shared.add(record):
                 return
+            self._close(self._keyed.pop(group).close())
+        # The outer partition key is the first record's, and counts for the record.
+        shared = self._framing.open(predicted, self._event_max_bytes - key_bytes(record))
+        if shared.add(record):
             self._keyed[group] = shared
-        shared.add(record)
+        else:
+            self._close(self._framing.alone(record, predicted))
 
     def add_alone(self, record: UserRecord, predicted: ShardId | None) -> None:
         """Add a keyed user record that must share nothing."""
@@ -190,11 +196,6 @@ class Aggregator:
             self._keyless_events += end - start
             self._keyless_size += ends[end - 1] - before
             start, before = end, ends[end - 1]
-
-    def _group_of(self, record: UserRecord, predicted: ShardId | None) -> ShardId | int | None:
-        if predicted is None and self.sharing is not Sharing.EVERYTHING:
-            return effective_hash_key(record)
-        return predicted
 
     def _events_limit(self) -> int:
         return 1 if self.sharing is Sharing.NOTHING else self._max_events

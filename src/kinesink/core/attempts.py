@@ -39,7 +39,7 @@ class AttemptLog:
     ) -> None:
         """Write down what Kinesis answered to an entry."""
         if entry.ticketed:
-            _append(entry, Attempt(
+            _append(entry.contents, Attempt(
                 started, duration, success=result.success, shard_id=result.shard_id,
                 error_code=result.error_code, error_message=result.error_message,
             ))  # fmt: skip
@@ -47,10 +47,16 @@ class AttemptLog:
     def failed(self, entry: Entry, failure: Failure, *, started: float, duration: float) -> None:
         """Write down a call that failed as a whole."""
         if entry.ticketed:
-            _append(entry, Attempt(
-                started, duration, success=False,
-                error_code=failure.code, error_message=failure.message,
-            ))  # fmt: skip
+            self.unanswered(entry.contents, failure, started=started, duration=duration)
+
+    def unanswered(
+        self, contents: Iterable[Content], failure: Failure, *, started: float, duration: float
+    ) -> None:
+        """Write down that contents got no answer of their own."""
+        _append(contents, Attempt(
+            started, duration, success=False,
+            error_code=failure.code, error_message=failure.message,
+        ))  # fmt: skip
 
     def delivered(self, entry: Entry, result: EntryResult) -> None:
         """Tell those who wait that their records have arrived."""
@@ -84,8 +90,8 @@ class AttemptLog:
             self._effects.append(Dropped(unwatched, reason, error))
 
 
-def _append(entry: Entry, attempt: Attempt) -> None:
-    for record in _waited_for(entry.contents):
+def _append(contents: Iterable[Content], attempt: Attempt) -> None:
+    for record in _waited_for(contents):
         _remember(record, attempt)
 
 

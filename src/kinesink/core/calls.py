@@ -135,16 +135,16 @@ class Calls:
         delay = request_delay(kind, self.failures, draw, retry_after=failure.retry_after)
         self.blocked_until = max(self.blocked_until, now + delay)
 
-    def expire(self, oldest_allowed: float) -> list[tuple[float, Entry]]:
+    def expire(self, oldest_allowed: float) -> list[tuple[float, list[Content]]]:
         """Give up what is under way and too old; return it with the time it was sent."""
-        gone: list[tuple[float, Entry]] = []
+        gone: list[tuple[float, list[Content]]] = []
         for request, remainders in self._under_way.items():
             expired: list[Content] = []
             for position, remainder in enumerate(remainders):
                 if remainder.oldest <= oldest_allowed:
                     remainders[position] = remainder.expire(oldest_allowed, expired)
             if expired:
-                gone.append((request.sent_at, Entry(expired, size=0)))
+                gone.append((request.sent_at, expired))
         return gone
 
     def queued(self) -> Iterator[Entry]:

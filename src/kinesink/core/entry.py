@@ -7,7 +7,7 @@ that of compressed lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from kinesink.core.aggregated_record import (
     ENVELOPE_BYTES,
@@ -18,7 +18,7 @@ from kinesink.core.aggregated_record import (
 )
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY_DIGITS
-from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord, is_waited_for
+from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord, arrival_of, is_waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,7 @@ class Entry:
         "events",
         "failures",
         "high",
+        "keyless",
         "lines",
         "low",
         "oldest",
@@ -73,8 +74,13 @@ class Entry:
         tables: AggregateTables | None = None,
         lines: Lines | None = None,
     ) -> None:
+        """Take contents that are all keyless, or all user records with a key."""
+        first = contents[0]
+        #: Whether none of its events has a key.
+        self.keyless = isinstance(first, Chunk) or first.partition_key is None
         self.contents = contents
-        self.events = sum(map(len, contents))
+        # Each of those with a key is one event.
+        self.events = sum(map(len, contents)) if self.keyless else len(contents)
         #: Bytes it counts for in a request (data and partition key), at most.
         self.size = size
         #: The shard it was made for; None while that is open.
@@ -84,17 +90,23 @@ class Entry:
         #: What makes lines of the events; None where they are no lines.
         self.lines = lines
         #: Arrival of the oldest event, in seconds.
-        self.oldest = min(content.arrival for content in contents)
+        self.oldest = min(map(arrival_of, contents))
         #: Failed attempts since it was formed.
         self.failures = 0
         #: Whether somebody waits for one of the records.
-        self.ticketed = any(map(is_waited_for, contents))
+        self.ticketed = any(map(is_waited_for, contents)) if self.keyless else False
         #: The hash key Kinesis routes it by, and the range its sub-records span.
         self.outer_hash_key = 0
         self.low = 0
         self.high = 0
         if not self.keyless:
-            hash_keys = [effective_hash_key(record) for record in self.user_records()]
+            # No call for each: what has a key costs most here.
+            records = cast("list[UserRecord]", contents)
+            self.ticketed = [record.ticket for record in records].count(None) < len(records)
+            hash_keys = [
+                effective_hash_key(record) if record.hash_key is None else record.hash_key
+                for record in records
+            ]
             self.outer_hash_key = hash_keys[0]
             self.low = min(hash_keys)
             self.high = max(hash_keys)
@@ -109,19 +121,19 @@ class Entry:
         """Whether it travels as an aggregated record."""
         return self.events > 1 and self.lines is None
 
-    @property
-    def keyless(self) -> bool:
-        """Whether none of its events has a key."""
-        first = self.contents[0]
-        return isinstance(first, Chunk) or first.partition_key is None
-
     def user_records(self) -> Iterator[UserRecord]:
         """Yield the contents that are user records of their own."""
         return (content for content in self.contents if isinstance(content, UserRecord))
 
     def data(self) -> list[bytes]:
         """Return the data of every event in order."""
-        return [datum for content in self.contents for datum in content.each()]
+        data: list[bytes] = []
+        for content in self.contents:
+            if isinstance(content, UserRecord):
+                data.append(content.data)
+            else:
+                data += content.data
+        return data
 
     def bind(self, predicted: ShardId | None, hash_key: int) -> None:
         """Send a keyless entry to a shard, by a hash key that lies in its range."""

@@ -36,11 +36,8 @@ class OpenKeyed(Protocol):
     def records(self) -> list[UserRecord]:
         """The user records in it."""
 
-    def has_room(self, record: UserRecord) -> bool:
-        """Tell whether the record fits."""
-
-    def add(self, record: UserRecord) -> None:
-        """Add a record that fits."""
+    def add(self, record: UserRecord) -> bool:
+        """Add a record if it fits; return whether it does."""
 
     def close(self) -> Entry:
         """Return the entry it has become."""
@@ -141,14 +138,12 @@ class _OpenAggregate:
         self._tables = AggregateTables()
         self.records: list[UserRecord] = []
 
-    def has_room(self, record: UserRecord) -> bool:
+    def add(self, record: UserRecord) -> bool:
         key, explicit = record.partition_key or "", record.explicit_hash_key
-        return self._tables.size_with(key, explicit, len(record.data)) <= self._limit
-
-    def add(self, record: UserRecord) -> None:
-        key, explicit = record.partition_key or "", record.explicit_hash_key
-        self._tables.add(key, explicit, len(record.data))
-        self.records.append(record)
+        fits = self._tables.add(key, explicit, len(record.data), self._limit)
+        if fits:
+            self.records.append(record)
+        return fits
 
     def close(self) -> Entry:
         first = self.records[0]
@@ -228,12 +223,13 @@ class _OpenLines:
         self._size = 0
         self.records: list[UserRecord] = []
 
-    def has_room(self, record: UserRecord) -> bool:
-        return self._size + line_bytes(record.data) <= self._limit
-
-    def add(self, record: UserRecord) -> None:
-        self._size += line_bytes(record.data)
-        self.records.append(record)
+    def add(self, record: UserRecord) -> bool:
+        size = self._size + line_bytes(record.data)
+        fits = size <= self._limit
+        if fits:
+            self._size = size
+            self.records.append(record)
+        return fits
 
     def close(self) -> Entry:
         records, of_key = list(self.records), key_bytes(self.records[0])

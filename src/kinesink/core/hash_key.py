@@ -7,6 +7,7 @@ big-endian; an explicit hash key overrides it
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import md5
 from typing import Final, NamedTuple
 
@@ -15,6 +16,9 @@ from kinesink.core.limits import (
     MAX_HASH_KEY_DIGITS,
     PARTITION_KEY_MAX_CHARACTERS,
 )
+
+#: Hash keys remembered: users, sessions and loggers come again. Some 200 bytes each.
+_HASH_KEYS_KEPT: Final = 4096
 
 #: An error shows this much of a value that is no hash key.
 _SHOWN_CHARACTERS: Final = 64
@@ -40,8 +44,9 @@ class HashKeyRange(NamedTuple):
         return (self.start + self.end) // 2
 
 
+@lru_cache(_HASH_KEYS_KEPT)
 def hash_key_of(partition_key: str) -> int:
-    """Return the hash key that Kinesis derives from ``partition_key``.
+    """Return the hash key that Kinesis derives from ``partition_key``. Safe from any thread.
 
     MD5 spreads here, it protects nothing; ``usedforsecurity=False`` keeps it
     available in Python builds that follow FIPS 140.

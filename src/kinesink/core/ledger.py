@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kinesink.core.records import Chunk
+from kinesink.core.records import UserRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,34 +38,39 @@ class Ledger:
         self.epoch = 0
         self._pending_by_epoch: dict[int, int] = {}
 
-    def arrived(self, content: Content) -> None:
-        """Count a content in, and mark it with the current epoch."""
-        events = len(content)
-        content.epoch = self.epoch
-        if not events:
-            return
-        self.accepted += events
-        self.pending += events
-        self.pending_bytes += data_bytes(content)
-        self._pending_by_epoch[self.epoch] = self._pending_by_epoch.get(self.epoch, 0) + events
+    def arrived(self, contents: Iterable[Content]) -> None:
+        """Count contents in, and mark them with the current epoch."""
+        epoch, events, size = self.epoch, 0, 0
+        for content in contents:
+            content.epoch = epoch
+            if isinstance(content, UserRecord):
+                events += 1
+                size += len(content.data)
+            else:
+                events += len(content.data)
+                size += data_bytes(content)
+        if events:
+            self.accepted += events
+            self.pending += events
+            self.pending_bytes += size
+            self._pending_by_epoch[epoch] = self._pending_by_epoch.get(epoch, 0) + events
 
     def took(self, entry: Entry) -> None:
         """Count the events of an entry as delivered."""
-        for content in entry.contents:
-            self.delivered += len(content)
-            self.delivered_bytes += self._ended(content)
+        events, size = self._ended(entry.contents)
+        self.delivered += events
+        self.delivered_bytes += size
 
     def gave_up(self, contents: Iterable[Content], reason: DropReason) -> None:
         """Count contents as dropped."""
-        for content in contents:
-            self.dropped[reason] = self.dropped.get(reason, 0) + len(content)
-            self._ended(content)
+        events, _ = self._ended(contents)
+        if events:
+            self.dropped[reason] = self.dropped.get(reason, 0) + events
 
     def moved_out(self, contents: Iterable[Content]) -> None:
         """Count contents out as if they had never arrived: they are in another account."""
-        for content in contents:
-            self.accepted -= len(content)
-            self._ended(content)
+        events, _ = self._ended(contents)
+        self.accepted -= events
 
     def refused(self, reason: DropReason) -> None:
         """Count one event that was accepted and dropped at once."""
@@ -93,21 +98,33 @@ class Ledger:
         """Tell whether everything of ``epoch`` and before has ended."""
         return not self._pending_by_epoch or min(self._pending_by_epoch) > epoch
 
-    def _ended(self, content: Content) -> int:
-        """Count a content out; return its data in bytes."""
-        events, size = len(content), data_bytes(content)
+    def _ended(self, contents: Iterable[Content]) -> tuple[int, int]:
+        """Count contents out; return how many events, and their data in bytes."""
+        by_epoch: dict[int, int] = {}
+        size = 0
+        for content in contents:
+            if isinstance(content, UserRecord):
+                events = 1
+                size += len(content.data)
+            else:
+                events = len(content.data)
+                size += data_bytes(content)
+            epoch = content.epoch
+            by_epoch[epoch] = by_epoch.get(epoch, 0) + events
+        for epoch, events in by_epoch.items():
+            left = self._pending_by_epoch[epoch] - events
+            if left:
+                self._pending_by_epoch[epoch] = left
+            else:
+                del self._pending_by_epoch[epoch]
+        events = sum(by_epoch.values())
         self.pending -= events
         self.pending_bytes -= size
-        left = self._pending_by_epoch[content.epoch] - events
-        if left:
-            self._pending_by_epoch[content.epoch] = left
-        else:
-            del self._pending_by_epoch[content.epoch]
-        return size
+        return events, size
 
 
 def data_bytes(content: Content) -> int:
     """Return the data of a content, in bytes."""
-    if isinstance(content, Chunk):
-        return sum(map(len, content.data))
-    return len(content.data)
+    if isinstance(content, UserRecord):
+        return len(content.data)
+    return sum(map(len, content.data))

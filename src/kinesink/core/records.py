@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NewType, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NewType, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ShardId = NewType("ShardId", str)
 
@@ -156,6 +160,10 @@ class UserRecord:
 
 Content = Chunk | UserRecord
 """What an entry carries: a run of keyless events or one user record."""
+
+
+#: Returns when a content arrived, in seconds.
+arrival_of: Final[Callable[[Content], float]] = attrgetter("arrival")
 
 
 def is_waited_for(content: Content) -> bool:

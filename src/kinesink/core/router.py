@@ -137,12 +137,12 @@ class Router:
 
     def admit(self, contents: Iterable[Content], now: float) -> list[Content]:
         """Route events, or hold them until that can be done well."""
+        if self._held or not self.shares or self._discovering(now):
+            self._held.extend(contents)
+            return []
         too_large: list[Content] = []
         for content in contents:
-            if self._held or not self.shares or self._discovering(now):
-                self._held.append(content)
-            else:
-                too_large += self._route(content)
+            too_large += self._route(content)
         return too_large
 
     def admit_alone(self, contents: Iterable[Content]) -> list[Content]:

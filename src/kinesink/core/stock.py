@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from itertools import accumulate, chain
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
 from kinesink.core.ledger import Ledger, data_bytes
 from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import Chunk, DropReason, Failure, is_waited_for
+from kinesink.core.records import Chunk, DropReason, Failure, arrival_of, is_waited_for
 from kinesink.core.retry_policy import READ_TIMEOUT
 from kinesink.core.router import Router
 from kinesink.core.waiting import Waiting
@@ -81,9 +80,8 @@ class Stock:
     def add(self, contents: Iterable[Content], now: float) -> None:
         """Take events in."""
         arrived = list(contents)
-        for content in arrived:
-            self.ledger.arrived(content)
-            self._oldest = min(self._oldest, content.arrival)
+        self.ledger.arrived(arrived)
+        self._oldest = min(self._oldest, *map(arrival_of, arrived)) if arrived else self._oldest
         self.admit(arrived, now)
 
     def admit(self, contents: Iterable[Content], now: float) -> None:
@@ -142,7 +140,7 @@ class Stock:
             for content in chain(queued, self.router.contents())
             if not is_waited_for(content)
         ]
-        nobody_s.sort(key=attrgetter("arrival"))
+        nobody_s.sort(key=arrival_of)
         out, cut = _first(nobody_s, size, event_overhead)
         going = set(out)
         # An entry around what was cut holds less than it says.
@@ -213,8 +211,8 @@ class Stock:
                 (expired if content.arrival <= oldest_allowed else company).append(content)
         for sent_at, gone in self.calls.expire(oldest_allowed):
             started, duration = sent_at + self._wall_offset, now - sent_at
-            self.log.failed(gone, _NO_ANSWER, started=started, duration=duration)
-            expired += gone.contents
+            self.log.unanswered(gone, _NO_ANSWER, started=started, duration=duration)
+            expired += gone
         expired += self.waiting.expire(oldest_allowed)
         self.drop(expired, DropReason.EXPIRED, "the time to live has ended", now)
         self.admit(company, now)
