@@ -9,10 +9,12 @@ import pytest
 
 from kinesink.adapters import door
 from tests.adapters.recording_sink import RecordingSink
+from tests.shell.support import make_fake, make_sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink import Sink
     from kinesink.config import Config
 
 
@@ -52,6 +54,16 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setattr(door, "acquire", registry.acquire)
     monkeypatch.setattr(door, "release", registry.release)
     return registry
+
+
+@pytest.fixture
+def delivering_sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
+    """Return a real sink, whose producer delivers to a fake."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    sink = make_sink(make_fake())
+    yield sink
+    sink.close()
 
 
 @pytest.fixture

@@ -4,39 +4,11 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from typing import TYPE_CHECKING
-
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Chunk, UserRecord
 from tests.core.world import OPEN_RATE, World
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
-
-def calls_in(action: Callable[[], object]) -> int:
-    """Return how many Python functions were called."""
-    calls = 0
-
-    def count(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal calls
-        del frame, arg
-        calls += event == "call"
-
-    before = sys.getprofile()
-    # A collection would call what others have registered for it.
-    gc.disable()
-    sys.setprofile(count)
-    try:
-        action()
-    finally:
-        sys.setprofile(before)
-        gc.enable()
-    return calls
+from tests.counting import calls_in
 
 
 def ready(shards: int = 1, **options: object) -> World:
@@ -63,6 +35,29 @@ def test_P1_a_keyless_event_costs_no_call_and_no_object_of_its_own() -> None:
     """The cost grows with aggregated records, of which each holds some 240 events."""
     few, many = cost_of_keyless(ready(), 1_000), cost_of_keyless(ready(), 20_000)
     assert (many - few) / 19_000 < 0.5
+
+
+def test_P1_a_keyed_event_costs_few_calls() -> None:
+    """Of 1,000 keys that come again and again, on four shards, up to the acknowledgement."""
+    costs = []
+    for events in (1_000, 11_000):
+        world = ready(4)
+        keys = [f"customer-{number}" for number in range(1_000)]
+        records = [
+            UserRecord(b"x" * 200, arrival=world.now, partition_key=keys[number % 1_000])
+            for number in range(events)
+        ]
+        world.add(*records[:1_000])
+        world.run()
+
+        def deliver(world: World = world, records: list[UserRecord] = records) -> None:
+            world.add(*records)
+            for effect in world.pipeline.effects(world.now + 0.1):
+                world.pipeline.request_done(effect.request, world.write(effect.request), world.now)  # type: ignore[union-attr]
+
+        costs.append(calls_in(deliver))
+    # It was 50 before it was looked at, and 38 before a varint was looked up.
+    assert (costs[1] - costs[0]) / 10_000 < 17
 
 
 def test_P2_one_more_event_costs_the_same_whatever_waits() -> None:
