@@ -362,7 +362,11 @@ class TestCost:
     @pytest.mark.parametrize("shared_key", [True, False])
     def test_p2_one_more_costs_the_same_however_many_are_open(self, *, shared_key: bool) -> None:
         """Counted in calls, not in time: 10 or 2,000 open user records."""
-        few, many = (_calls_of_one_more(open_records, shared_key) for open_records in (10, 2000))
+        # The first of two has filled the caches.
+        few, many = (
+            min(_calls_of_one_more(open_records, shared_key) for _ in range(2))
+            for open_records in (10, 2000)
+        )
 
         # An index above 127 takes a byte more, and a step of a loop to write it.
         assert few <= many <= few + 1
