@@ -10,7 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import Logger
     from opentelemetry.sdk._logs import LogRecordProcessor
-
-    from kinesink.shell.sink import Sink
 
 
 def bound(logger: Any, last: Any, *, chain: bool) -> Any:  # noqa: ANN401 - structlog has no narrower types
@@ -61,7 +59,7 @@ def structlog_rows(sink: SmallestSink) -> list[Row]:
     render = structlog.processors.JSONRenderer
     found: list[Row] = []
     for label, chain in (("usual chain", True), ("bare chain", False)):
-        given = cast("Sink", sink)
+        given = sink
         ends: list[tuple[str, Any, Any]] = [
             ("JSONRenderer", structlog.ReturnLogger(), render()),
             ("JSONRenderer, orjson", structlog.ReturnLogger(), render(serializer=orjson.dumps)),
@@ -115,7 +113,7 @@ def otel_rows(sink: SmallestSink) -> tuple[list[Row], list[LoggerProvider]]:
     """Return rows with and without attributes, BatchLogRecordProcessor first."""
     processors: dict[str, LogRecordProcessor | None] = {
         "BatchLogRecordProcessor, no exporter": BatchLogRecordProcessor(NoExporter()),
-        "KinesisLogRecordProcessor": KinesisLogRecordProcessor(sink=cast("Sink", sink)),
+        "KinesisLogRecordProcessor": KinesisLogRecordProcessor(sink=sink),
         "no processor": None,
     }
     resource = Resource.create({"service.name": "shop"})

@@ -1,6 +1,7 @@
 """What a log call costs, handler by handler, in one run on one machine.
 
-Run it alone: ``python tests/benchmarks/log_call.py [rounds]``. It needs no network and no
+Run it alone: ``python tests/benchmarks/log_call.py [rounds]``. Peers that are not installed
+are left out. It needs no network and no
 stream: the sink is the smallest that a sink can be.
 """
 
@@ -12,17 +13,17 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from kinesink.adapters.stdlib import KinesisHandler
+from tests.benchmarks import peers
 from tests.benchmarks.calls import Row, SmallestSink, print_table
+from tests.benchmarks.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from kinesink.shell.sink import Sink
 
     LogCall = Callable[[logging.Logger], None]
 
@@ -61,39 +62,50 @@ def with_exception(logger: logging.Logger) -> None:
         logger.info("user %s did %d", "bob", 7, exc_info=True)
 
 
-def rows(
-    logger: logging.Logger, sink: SmallestSink, devnull: logging.StreamHandler[TextIO]
-) -> list[Row]:
+CALLS: Final[list[tuple[str, LogCall, int]]] = [
+    ("plain", plain, 1), ("3 extras", with_extras, 1), ("exception", with_exception, 1),
+    ("4 threads", plain, 4), ("16 threads", plain, 16),
+]  # fmt: skip
+"""What is called, and in how many threads."""
+
+
+def rows(logger: logging.Logger, handlers: list[Peer]) -> list[Row]:
     """Return what is compared: each handler under each call, NullHandler first."""
-    handlers = {
-        "NullHandler": logging.NullHandler(),
-        "StreamHandler, json": devnull,
-        "KinesisHandler": KinesisHandler(sink=cast("Sink", sink)),
-    }
-    calls: list[tuple[str, LogCall]] = [
-        ("plain", plain), ("3 extras", with_extras), ("exception", with_exception),
-    ]  # fmt: skip
 
     def use(handler: logging.Handler) -> None:
         logger.handlers = [handler]
 
+    null = Peer("NullHandler", logging.NullHandler(), lambda: None)
     return [
-        Row(f"{name}, {label}", partial(call, logger), partial(use, handler), name == "NullHandler")
-        for label, call in calls
-        for name, handler in handlers.items()
+        Row(
+            f"{peer.name}, {label}",
+            partial(call, logger),
+            partial(use, peer.handler),
+            is_baseline=peer is null,
+            forget=peer.forget,
+            threads=threads,
+        )
+        for label, call, threads in CALLS
+        for peer in (null, *handlers)
     ]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     logger = logging.getLogger("app.orders")
     logger.propagate = False
     logger.setLevel(logging.INFO)
     sink = SmallestSink()
+    ours = Peer("KinesisHandler", KinesisHandler(sink=sink), sink.forget)
     with Path(os.devnull).open("w", encoding="utf-8") as stream:
-        devnull: logging.StreamHandler[TextIO] = logging.StreamHandler(stream)
-        devnull.setFormatter(JsonFormatter())
-        print_table(rows(logger, sink, devnull), sink)
+        as_json: logging.StreamHandler[TextIO] = logging.StreamHandler(stream)
+        as_json.setFormatter(JsonFormatter())
+        others = peers.installed(peers.queue_handler, peers.watchtower)
+        json_first = [Peer("StreamHandler, JSON", as_json, lambda: None), ours, *others]
+        print_table([*rows(logger, json_first), *peers.loguru_rows()], sink)
+        # Where OpenTelemetry is loaded, each event looks for the span it belongs to.
+        print("\nWith OpenTelemetry loaded")
+        print_table(rows(logger, [ours, *peers.installed(peers.opentelemetry)]), sink)
 
 
 if __name__ == "__main__":
