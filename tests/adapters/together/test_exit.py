@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import Final
 
 import pytest
@@ -68,15 +69,16 @@ def test_an_endpoint_that_is_down_delays_the_exit_by_one_timeout(
         reserved.bind(("127.0.0.1", 0))
         source = f"{WAYS[way]}\nfor number in range(700): log(f'event {{number}}')\n"
         ran = run_script(
-            source,
+            f"{source}import time\nprint(time.time())\n",
             KINESINK_ENDPOINT_URL=f"http://localhost:{reserved.getsockname()[1]}",
             KINESINK_BACKEND=anyio_backend,
-            KINESINK_SHUTDOWN_TIMEOUT="3",
+            KINESINK_SHUTDOWN_TIMEOUT="5",
         )
+        took = time.time() - float(ran.out)
     assert ran.status == 0
     lost = re.findall(r"kinesink: (\d+) events .* not delivered", ran.err)
     # What a hook of others hands over when ours has ended is told by itself.
     assert 1 <= len(lost) <= 2, ran.err
     assert sum(map(int, lost)) == 700
-    # The timeout, half a second each to tell of the loss, and what a start of Python takes.
-    assert ran.seconds < 8
+    # The timeout once, half a second each to tell of the loss, and a busy machine's share.
+    assert took < 2 * 5
