@@ -106,5 +106,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             config=Config(retries={"total_max_attempts": 1}),
         )
         stack.callback(kinesis.close)
-        http = stack.enter_context(httpx.Client(trust_env=False))
+        # A connection each: the other end may close one that is kept, at any moment.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        http = stack.enter_context(httpx.Client(trust_env=False, limits=limits))
         yield Service(url, kinesis, http)

@@ -115,6 +115,16 @@ class TestLedger:
         assert ledger.delivered_bytes == 4
         assert ledger.pending_bytes == 0
 
+    def test_nothing_that_arrives_or_ends_changes_nothing(self) -> None:
+        """No flush waits for it."""
+        ledger = Ledger()
+        ledger.arrived([keyless()])
+        ledger.arrived([])
+        ledger.gave_up([], DropReason.EXPIRED)
+
+        assert (ledger.accepted, ledger.pending, ledger.dropped) == (0, 0, {})
+        assert ledger.ended(ledger.close_epoch())
+
     def test_drops_are_counted_by_reason(self) -> None:
         """In events; reasons that never occurred are absent."""
         ledger = Ledger()

@@ -157,8 +157,6 @@ class Quiet:
 
     def seconds(self, now: float) -> float:
         """Return how long nothing was throttled, in part where little was accepted."""
-        if math.isinf(self.since):
-            return math.inf
         return (now - self.since) * min(1.0, self.accepted / _TELLING_ENTRIES)
 
     def growth(self, rate: float, now: float) -> float:
