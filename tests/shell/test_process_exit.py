@@ -116,3 +116,21 @@ def test_threads_that_outlive_the_main_thread_are_no_exit() -> None:
     )
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.split("\n") == ["worker False", "hook True", ""]
+
+
+def test_a_wait_that_the_exit_finds_under_way_ends_with_it(exits: Callable[[], None]) -> None:
+    """Ten seconds are three once the process exits, and what is there in time is found."""
+    process_exit = Clocked()
+    waited: list[float] = []
+
+    def wait(timeout: float) -> bool:
+        waited.append(timeout)
+        process_exit.moment += timeout
+        if len(waited) == 4:
+            exits()
+        return False
+
+    assert not process_exit.wait(wait, 10.0, 3.0)
+    assert sum(waited) == pytest.approx(1.0 + 3.0)
+    assert process_exit.wait(lambda _: True, 10.0, 3.0)
+    assert process_exit.wait(lambda timeout: timeout == 0.1, 0.1, 3.0)

@@ -1,11 +1,12 @@
 """Say what is left when time is up, and say it once.
 
 Law: what a flush or the end of the process leaves behind is told with events, bytes and the
-last error; not again until another event has been accepted.
+last error; only what is new is told again, so that the lines add up.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from kinesink.shell.reporter import events_in_words, not_delivered
@@ -64,17 +65,21 @@ class Left:
         No words if nothing is left, or if that was said and no event has come since.
         """
         account = self._intake.statistics()
-        if account.accepted == self._teller.left_told_at:
+        untold = account.accepted - self._teller.left_told_at
+        if not untold:
             return account.accepted, ""
-        return account.accepted, self._in_words(account, self._config.shutdown_timeout)
+        return account.accepted, self._in_words(account, self._config.shutdown_timeout, untold)
 
-    def _in_words(self, account: Statistics, timeout: float) -> str:
+    def _in_words(self, account: Statistics, timeout: float, untold: int = sys.maxsize) -> str:
         if not account.pending:
             return ""
         last_error = self._last_error()
         lost = account.pending - account.spooled
         name = self._config.stream_name
-        text = not_delivered(lost, account.pending_bytes, name, timeout, last_error)
+        # What was told before is not told again, for whoever adds up.
+        news = min(lost, untold)
+        size = account.pending_bytes * news // max(1, lost)
+        text = not_delivered(news, size, name, timeout, last_error)
         if not account.spooled:
             return text
         kept = f"{events_in_words(account.spooled)} for {name!r} kept in {self._config.spool_path}"

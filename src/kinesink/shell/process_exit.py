@@ -11,10 +11,14 @@ import atexit
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+
+#: Seconds between two looks of whoever waits at whether the process exits.
+_LOOK_AGAIN: Final = 0.25
 
 
 class Serving(Protocol):
@@ -74,6 +78,22 @@ class ProcessExit:
         if self._deadline is None:
             self._deadline = self._deadline_after(timeout if at_exit is None else at_exit)
         return min(timeout, max(0.0, self._deadline - self.now()))
+
+    def wait(self, wait: Callable[[float], bool], timeout: float, at_exit: float) -> bool:
+        """Wait for so many seconds at most; a wait that the exit finds under way ends with it.
+
+        A hook of others may wait for the thread that waits.
+
+        :param wait: waits, given a timeout; returns whether that was enough.
+        :param at_exit: as for :meth:`within`.
+        """
+        deadline = self.now() + timeout
+        left = timeout
+        while left > _LOOK_AGAIN:
+            if wait(_LOOK_AGAIN):
+                return True
+            left = self.within(max(0.0, deadline - self.now()), at_exit)
+        return wait(left)
 
     @property
     def leaving(self) -> bool:

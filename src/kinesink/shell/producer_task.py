@@ -8,6 +8,7 @@ deadline of the core or until it is woken.
 from __future__ import annotations
 
 import math
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -164,9 +165,9 @@ class ProducerTask:
         now = anyio.current_time()
         spooling = self._work.spooling
         self._leave()
-        # What the exit hook has told, it has told of everything accepted until then.
+        # The exit hook has told of everything that had been accepted until then.
         accepted = self._intake.statistics().accepted
-        told = process_exit.over and accepted == self._teller.left_told_at
+        untold = accepted - self._teller.left_told_at if process_exit.over else sys.maxsize
         self._teller.left_told_at = accepted
         for stream in self.streams:
             ledger, last_error = stream.pipeline.ledger, stream.pipeline.last_error
@@ -175,8 +176,10 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             self._leave()
             kept = 0 if spooling is None else spooling.kept - kept
-            if lost and not told:
-                text = not_delivered(lost, lost_bytes, stream.name, timeout, last_error)
+            news = min(lost, untold)
+            if news:
+                size = lost_bytes * news // lost
+                text = not_delivered(news, size, stream.name, timeout, last_error)
                 if kept:
                     text += f"; {kept} of them kept in {self._config.spool_path}"
                 if process_exit.leaving:

@@ -253,7 +253,8 @@ class Sink:
             if origin.is_own():
                 return False
             try:
-                return done.wait(self._patience(timeout))
+                usual = self.config.shutdown_timeout
+                return process_exit.wait(done.wait, self._patience(timeout), usual)
             finally:
                 flush.given_up = True
 
