@@ -94,22 +94,22 @@ class Entry:
         #: Failed attempts since it was formed.
         self.failures = 0
         #: Whether somebody waits for one of the records.
-        self.ticketed = any(map(is_waited_for, contents)) if self.keyless else False
+        self.ticketed: bool
         #: The hash key Kinesis routes it by, and the range its sub-records span.
-        self.outer_hash_key = 0
-        self.low = 0
-        self.high = 0
-        if not self.keyless:
-            # No call for each: what has a key costs most here.
-            records = cast("list[UserRecord]", contents)
-            self.ticketed = [record.ticket for record in records].count(None) < len(records)
-            hash_keys = [
-                effective_hash_key(record) if record.hash_key is None else record.hash_key
-                for record in records
-            ]
-            self.outer_hash_key = hash_keys[0]
-            self.low = min(hash_keys)
-            self.high = max(hash_keys)
+        self.outer_hash_key = self.low = self.high = 0
+        if self.keyless:
+            self.ticketed = any(map(is_waited_for, contents))
+            return
+        # No call for each: what has a key costs most here.
+        records = cast("list[UserRecord]", contents)
+        self.ticketed = [record.ticket for record in records].count(None) < len(records)
+        hash_keys = [
+            effective_hash_key(record) if record.hash_key is None else record.hash_key
+            for record in records
+        ]
+        self.outer_hash_key = hash_keys[0]
+        self.low = min(hash_keys)
+        self.high = max(hash_keys)
 
     @property
     def shared(self) -> bool:

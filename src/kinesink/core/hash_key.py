@@ -17,7 +17,8 @@ from kinesink.core.limits import (
     PARTITION_KEY_MAX_CHARACTERS,
 )
 
-#: Hash keys remembered: users, sessions and loggers come again. Some 200 bytes each.
+#: Hash keys remembered: users, sessions and loggers come again. 180 to 430 bytes each, by
+#: the length of the partition key.
 _HASH_KEYS_KEPT: Final = 4096
 
 #: An error shows this much of a value that is no hash key.

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinesink.core.answers import Answers
 from kinesink.core.collector import Collector
 from kinesink.core.effects import DescribeStream, ListShards, SendRequest
 from kinesink.core.failed_calls import FailedCalls
-from kinesink.core.records import Answered, DropReason, Failure, ShardId
-from kinesink.core.reports import Reports, in_words
+from kinesink.core.records import Answered, DropReason, Failure
+from kinesink.core.reports import Reports
 from kinesink.core.retry_policy import (
-    ENTRY_BACKOFF,
     OWN_ERROR,
     STREAM_NOT_FOUND,
     WRONG_RECORD_COUNT,
-    Kind,
     can_resend_at_once,
     classify_request,
 )
 from kinesink.core.stock import Stock
-from kinesink.core.verdict import Action, judge
 from kinesink.core.waiting import Answer
 
 if TYPE_CHECKING:
@@ -35,17 +33,12 @@ if TYPE_CHECKING:
 
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.effects import Effect
-    from kinesink.core.entry import Entry
     from kinesink.core.hash_key import HashKeyRange
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.records import Content, EntryResult, ShardDescription, StreamSummary
+    from kinesink.core.records import Content, ShardDescription, ShardId, StreamSummary
     from kinesink.core.refresh import Refresh
     from kinesink.core.reports import Operation
-
-#: Seconds until the shards are listed again when a listing did not know a shard that
-#: has answered; listings may lag behind a reshard.
-_RELIST_DELAY: Final = 1.0
 
 #: Requests' worth of entries that is routed ahead while each event is an entry.
 _AHEAD_REQUESTS: Final = 2
@@ -93,6 +86,7 @@ class Pipeline:
         self._stock, self._log, self._router = stock, stock.log, stock.router
         self._limiter, self._calls, self._waiting = stock.limiter, stock.calls, stock.waiting
         self._failed_calls = FailedCalls(options, stock, self._reports, jitter)
+        self._answers = Answers(options, stock, jitter)
 
     @property
     def record_max_bytes(self) -> int:
@@ -187,7 +181,7 @@ class Pipeline:
         for of, result in zip(reversed(carried), reversed(outcome.results), strict=True):
             if of.left is not None:
                 self._log.attempted(of.left, result, started=started, duration=duration)
-            self._settle(Answer(of, result, request.sent_at, now), now)
+            self._answers.settle(Answer(of, result, request.sent_at, now), now)
 
     def shards_listed(self, listing: Sequence[ShardDescription] | Failure, now: float) -> None:
         """Take the outcome of a :class:`ListShards`."""
@@ -204,7 +198,7 @@ class Pipeline:
             self.ledger.refreshes += 1
             self._use_listing(listing, now)
         for answer in self._waiting.release():
-            self._settle(answer, now, again=True)
+            self._answers.settle(answer, now, again=True)
 
     def stream_described(self, summary: StreamSummary | Failure, now: float) -> None:
         """Take the outcome of a :class:`DescribeStream`."""
@@ -220,7 +214,7 @@ class Pipeline:
             )
         elif facts.described(summary, now, self._jitter()):
             self._follow_map(self._router.shard_map.forget(now), now)
-        self._adopt(now)
+        self._stock.adopt(now)
 
     # -- what goes out ---------------------------------------------------------
 
@@ -310,17 +304,6 @@ class Pipeline:
 
     # -- what is known of the stream -------------------------------------------
 
-    def _adopt(self, now: float) -> None:
-        """Apply what has become known; what was routed otherwise is routed again."""
-        if self._apply_facts():
-            self._stock.requeue(self._stock.unqueue(), now, keep=False)
-
-    def _apply_facts(self) -> bool:
-        """Let routing follow what is known; return whether it has changed."""
-        changed = self._router.adopt()
-        self._limiter.use_shards(self._router.placeable())
-        return changed
-
     def _question_failed(
         self,
         refresh: Refresh,
@@ -361,68 +344,5 @@ class Pipeline:
         waiting = self._stock.unqueue()
         for shard_id, hash_keys in gone.items():
             self._limiter.bequeath(shard_id, shard_map.overlapping(hash_keys), now)
-        changed = self._apply_facts()
+        changed = self._stock.apply_facts()
         self._stock.requeue(waiting, now, keep=not changed)
-
-    # -- judging ---------------------------------------------------------------
-
-    def _settle(self, answer: Answer, now: float, *, again: bool = False) -> None:
-        """Carry out the verdict on one entry; ``again`` when it was judged before."""
-        entry, sent_at = answer.of.entry, answer.sent_at
-        router = self._router
-        verdict = judge(
-            entry,
-            answer.result,
-            sent_at=sent_at,
-            shard_map=router.shard_map,
-            distribution=router.facts.distribution,
-        )
-        if verdict.wrong_shard:
-            self.ledger.wrong_shard += not again
-            router.shard_map.refresh.need(sent_at, now, spacing=router.shard_map.spacing)
-        if self._is_astray(entry, answer.result):
-            router.facts.doubt_placement(sent_at, now, after=_RELIST_DELAY)
-        if verdict.stream_places and router.doubts:
-            router.facts.prove_auto(sent_at, now)
-            self._adopt(now)
-        if verdict.action is Action.DELIVER:
-            self._limiter.taken(entry.predicted, sent_at)
-        elif verdict.action is Action.SLOW_DOWN:
-            self.ledger.throttled += 1
-            self._limiter.throttled(entry.predicted, sent_at, now, self._jitter())
-        elif verdict.action is Action.HOLD:
-            after = _RELIST_DELAY if again else 0.0
-            router.shard_map.refresh.need(now, now, after=after, spacing=router.shard_map.spacing)
-        if answer.of.left is not None:
-            self._carry_out(verdict.action, answer, answer.of.left, now)
-
-    def _is_astray(self, entry: Entry, result: EntryResult) -> bool:
-        """Tell whether a shard took what its range excludes, which asks for a description."""
-        if not self._router.doubts or not result.success or result.shard_id == entry.predicted:
-            return False
-        taken_by = self._router.shard_map.range_of(ShardId(result.shard_id or ""))
-        return taken_by is not None and not taken_by.contains(entry.outer_hash_key)
-
-    def _carry_out(self, action: Action, answer: Answer, left: Entry, now: float) -> None:
-        result = answer.result
-        match action:
-            case Action.DELIVER:
-                self.ledger.took(left)
-                self._log.delivered(left, result)
-            case Action.HOLD:
-                self._waiting.hold(answer)
-            case Action.REROUTE | Action.SEND_ALONE:
-                self._stock.again(left, now, alone=action is Action.SEND_ALONE)
-            case Action.REJECT:
-                self._router.facts.doubt_limit(answer.sent_at, now)
-                self._stock.reject(
-                    answer.of.entry, left, DropReason.REJECTED, in_words(result), now
-                )
-            case Action.SLOW_DOWN if self._options.fail_if_throttled:
-                self._stock.drop(left.contents, DropReason.THROTTLED, in_words(result), now)
-            case Action.RETRY if left is answer.of.entry:
-                left.failures += 1
-                wait = ENTRY_BACKOFF[Kind.TRANSIENT].delay(left.failures, self._jitter())
-                self._waiting.back_off(left, now + wait)
-            case _:
-                self._stock.queue_remainder(answer.of, now)

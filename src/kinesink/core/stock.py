@@ -81,7 +81,7 @@ class Stock:
         """Take events in."""
         arrived = list(contents)
         self.ledger.arrived(arrived)
-        self._oldest = min(self._oldest, *map(arrival_of, arrived)) if arrived else self._oldest
+        self._oldest = min(self._oldest, min(map(arrival_of, arrived), default=math.inf))
         self.admit(arrived, now)
 
     def admit(self, contents: Iterable[Content], now: float) -> None:
@@ -151,6 +151,17 @@ class Stock:
             company += [content for content in entry.contents if content not in going]
         self.admit(company, now)
         return out
+
+    def adopt(self, now: float) -> None:
+        """Apply what has become known of the stream; what was routed otherwise is routed again."""
+        if self.apply_facts():
+            self.requeue(self.unqueue(), now, keep=False)
+
+    def apply_facts(self) -> bool:
+        """Let routing follow what is known; return whether it has changed."""
+        changed = self.router.adopt()
+        self.limiter.use_shards(self.router.placeable())
+        return changed
 
     # -- the end of events -----------------------------------------------------
 

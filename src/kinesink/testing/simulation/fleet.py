@@ -47,7 +47,7 @@ class FleetPlan:
     storm_seconds: float = 2.0
     """How long a storm lasts."""
     storm_interval: float = 12.0
-    """From the beginning of a storm to that of the next; the first one ends the first."""
+    """Seconds of which the last are a storm, again and again from the start on."""
     seed: int = 1
     options: PipelineOptions = field(default_factory=PipelineOptions)
 

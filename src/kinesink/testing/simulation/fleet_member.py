@@ -29,6 +29,7 @@ __all__ = ["FleetMember", "FleetPlace", "Tally"]
 _BACKLOG_SECONDS: Final = 2.0
 _SMALLEST_BACKLOG: Final = MIB
 
+#: What a storm answers.
 _THROTTLED: Final = EntryResult(
     error_code="ProvisionedThroughputExceededException", error_message="a storm"
 )
