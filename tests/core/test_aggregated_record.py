@@ -77,7 +77,9 @@ class TestEncoding:
 
         assert encoded[4:-16].startswith(b"\x0a\x01b\x0a\x01a\x12\x017\x12\x010")
 
-    @settings(max_examples=1000, deadline=None)
+    # Takes a minute where a busy machine measures it.
+    @pytest.mark.timeout(300)
+    @settings(max_examples=3000, deadline=None)
     @given(st.lists(user_records, min_size=1, max_size=8))
     def test_l2_the_size_is_exact_before_the_first_byte_is_made(
         self, records: list[SubRecord]

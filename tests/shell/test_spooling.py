@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sqlite3
@@ -18,6 +19,8 @@ import kinesink
 from kinesink import DropReason, Sink
 from kinesink.event.losses import LOST
 from kinesink.shell import spool_disk, spooler
+from kinesink.shell.producer_task import ProducerTask
+from kinesink.spool import file as spool_file
 from kinesink.spool.file import SpoolFile
 from kinesink.testing import AccessDenied, Hang, RejectRequest, Reset, ThrottleEntries
 from tests.shell.support import (
@@ -242,8 +245,12 @@ def test_expired_events_go_to_disk_and_arrive_later(
     assert letters == []
 
 
-def test_statistics_add_up_at_any_moment(tmp_path: Path, anyio_backend: str) -> None:
+def test_statistics_add_up_at_any_moment(
+    tmp_path: Path, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the mode `always` every reading has all events whose call has returned."""
+    # On a busy machine a call may wait for its turn longer than a user should.
+    monkeypatch.setattr(spool_file, "_PATIENCE", PATIENCE)
     fake = make_fake()
     sink = small(fake, tmp_path, anyio_backend, spool_mode="always", shutdown_timeout=PATIENCE)
     numbers = count()
@@ -252,7 +259,7 @@ def test_statistics_add_up_at_any_moment(tmp_path: Path, anyio_backend: str) -> 
 
     def log(thread: int) -> None:
         while not ends.is_set():
-            sink.emit(b"%06d" % next(numbers) + b"x" * 100)
+            assert sink.emit(b"%06d" % next(numbers) + b"x" * 100)
             returned[thread] += 1
             if not returned[thread] % 50:
                 # The disk has to get on too.
@@ -262,23 +269,22 @@ def test_statistics_add_up_at_any_moment(tmp_path: Path, anyio_backend: str) -> 
     with nothing_arrives(fake):
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline or sink.statistics().spooled < 100:
-            least = sum(returned)
-            account = sink.statistics()
-            most = sum(returned) + len(threads)
-            assert adds_up(account)
-            assert least <= account.accepted <= most
-            assert account.pending >= account.spooled >= 0
-        ends.set()
-        for thread in threads:
-            thread.join()
+        try:
+            deadline = time.monotonic() + 1.0
+            while time.monotonic() < deadline or sink.statistics().spooled < 100:
+                least = sum(returned)
+                account = sink.statistics()
+                most = sum(returned) + len(threads)
+                assert adds_up(account)
+                assert least <= account.accepted <= most
+                assert account.pending >= account.spooled >= 0
+        finally:
+            ends.set()
+            for thread in threads:
+                thread.join()
     wait_until(drained(sink))
-    account = sink.statistics()
-    assert account.accepted == sum(returned)
-    # A disk that stalls may leave more waiting than memory holds.
-    assert account.dropped.keys() <= {"queue_full"}
-    assert account.delivered == len(landed(fake)) == len(set(landed(fake)))
+    assert sink.statistics().accepted == sum(returned) == len(landed(fake))
+    assert len(set(landed(fake))) == sum(returned)
     assert sink.close()
     assert files_in(tmp_path) == []
 
@@ -679,6 +685,44 @@ def test_an_error_of_the_spool_leaves_events_in_memory(
     assert landed(fake) == events(20)
     assert sink.close(PATIENCE)
     assert any("ZeroDivisionError" in text for text in told)
+
+
+def test_close_waits_for_what_is_under_way_on_disk(
+    tmp_path: Path, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has arrived is removed before the end, however slow the disk, and comes never again."""
+    removes, looked, may_remove = threading.Event(), threading.Event(), threading.Event()
+    remove = spool_disk.SpoolDisk.remove
+    is_spooling: Any = inspect.getattr_static(ProducerTask, "is_spooling")
+
+    def remove_late(disk: spool_disk.SpoolDisk, done: list[Any]) -> object:
+        removes.set()
+        assert may_remove.wait(PATIENCE)
+        return remove(disk, done)
+
+    def look(task: ProducerTask) -> bool:
+        busy: bool = is_spooling.fget(task)
+        if busy:
+            looked.set()
+        return busy
+
+    monkeypatch.setattr(spool_disk.SpoolDisk, "remove", remove_late)
+    monkeypatch.setattr(ProducerTask, "is_spooling", property(look))
+    fake = make_fake()
+    sink = small(fake, tmp_path, anyio_backend, spool_mode="always", shutdown_timeout=PATIENCE)
+    sink.emit(b"one")
+    wait_until(removes.is_set)
+    closed: list[bool] = []
+    closing = threading.Thread(target=lambda: closed.append(sink.close(PATIENCE)))
+    closing.start()
+    wait_until(looked.is_set)
+    assert files_in(tmp_path) != []
+    assert closed == []
+    may_remove.set()
+    closing.join()
+    assert closed == [True]
+    assert landed(fake) == [b"one"]
+    assert files_in(tmp_path) == []
 
 
 def test_two_sinks_share_a_directory(tmp_path: Path, anyio_backend: str) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kinesink.core import pipeline as pipeline_module
-from kinesink.core import verdict
+from kinesink.core import answers, verdict
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
 from kinesink.core.ledger import Ledger
@@ -49,7 +48,7 @@ def count_a_stray_aggregate_as_delivered(patch: pytest.MonkeyPatch) -> None:
             return Verdict(Action.DELIVER)
         return verdict
 
-    patch.setattr(pipeline_module, "judge", credulous)
+    patch.setattr(answers, "judge", credulous)
 
 
 def lose_an_entry_on_retry(patch: pytest.MonkeyPatch) -> None:
@@ -65,7 +64,7 @@ def count_a_throttled_entry_as_delivered(patch: pytest.MonkeyPatch) -> None:
         verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
         return Verdict(Action.DELIVER) if verdict.action is Action.SLOW_DOWN else verdict
 
-    patch.setattr(pipeline_module, "judge", credulous)
+    patch.setattr(answers, "judge", credulous)
 
 
 def ignore_the_limiter_on_flush(patch: pytest.MonkeyPatch) -> None:
@@ -92,16 +91,16 @@ def forget_to_pace(patch: pytest.MonkeyPatch) -> None:
 def send_what_has_arrived_again(patch: pytest.MonkeyPatch) -> None:
     """Take every fourth success of an entry for a fault."""
     judge = verdict.judge
-    answers: list[Verdict] = []
+    verdicts: list[Verdict] = []
 
     def doubtful(*args: object, **kwargs: object) -> Verdict:
         verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
-        answers.append(verdict)
-        if verdict.action is Action.DELIVER and len(answers) % 4 == 0:
+        verdicts.append(verdict)
+        if verdict.action is Action.DELIVER and len(verdicts) % 4 == 0:
             return Verdict(Action.RETRY)
         return verdict
 
-    patch.setattr(pipeline_module, "judge", doubtful)
+    patch.setattr(answers, "judge", doubtful)
 
 
 def credit_the_neighbour(patch: pytest.MonkeyPatch) -> None:
