@@ -7,7 +7,6 @@ stream: the sink is the smallest that a sink can be.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -20,28 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from kinesink.adapters.stdlib import KinesisHandler
 from tests.benchmarks import peers
 from tests.benchmarks.calls import Row, SmallestSink, print_table
+from tests.benchmarks.json_formatter import JsonFormatter
 from tests.benchmarks.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     LogCall = Callable[[logging.Logger], None]
-
-
-class JsonFormatter(logging.Formatter):
-    """A formatter as applications have it: a dictionary per event."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return a quarter of the fields that kinesink writes."""
-        fields = {
-            "timestamp": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
 
 
 def plain(logger: logging.Logger) -> None:

@@ -1,9 +1,9 @@
 """What is measured: one function per row, each run alone in a fresh process.
 
-    python rows.py ROW PORT EVENTS
+    python rows.py ROW URL '{"events": 1000, "size": 200}'
 
-prints one JSON object: ``cpu`` and ``wall`` in seconds for ``events`` events. Rows that
-send wait until everything was acknowledged.
+prints one JSON object. Rows that send wait until everything was acknowledged; most give
+``cpu`` and ``wall`` in seconds for ``events`` events.
 """
 
 from __future__ import annotations
@@ -13,33 +13,62 @@ import json
 import logging
 import math
 import os
+import resource
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
     from kinesink.config import Backend
 
 STREAM: Final = "bench"
-LINE_BYTES: Final = 200
-PAYLOAD: Final = b'{"message":"' + b"x" * (LINE_BYTES - 15) + b'"}\n'
-
-Row = Callable[[str, int], dict[str, Any]]
-
-
-def config(url: str, **parameters: Any) -> Any:  # noqa: ANN401 - a Config, imported late
-    """Return a configuration without pacing: the endpoint has no limits."""
-    from kinesink import Config
-
-    return Config(
-        STREAM, endpoint_url=url, region_name="us-east-1", shard_rate_limit=math.inf, **parameters
-    )
+KEYS: Final = [f"customer-{number}" for number in range(1000)]
+"""The partition keys of what has one."""
+ENOUGH: Final = 1 << 30
+"""Bytes of memory that hold all of a row: what it measures is not overload."""
 
 
-def measure(work: Callable[[], Any], events: int) -> dict[str, Any]:
+class Case(NamedTuple):
+    """How a row is run."""
+
+    events: int = 100_000
+    size: int = 200
+    """Bytes of an event, ready-made or of the message of a log call."""
+    backend: Backend = "asyncio"
+    rate: float = 1_000.0
+    """Events per second, in rows that have a pace."""
+    target: str = "kinesink"
+    """What logs, in rows that compare one thing with others."""
+    options: Mapping[str, Any] = {}
+    """Options of kinesink's configuration."""
+
+
+Result = dict[str, Any]
+Row = Callable[[str, Case], Result]
+
+
+def payload(size: int) -> bytes:
+    """Return a line of JSON of so many bytes."""
+    return b'{"message":"' + b"x" * (size - 15) + b'"}\n'
+
+
+def settings(url: str, case: Case) -> dict[str, Any]:
+    """Return options without pacing, for the endpoint has no limits, and with enough room."""
+    return {
+        "stream_name": STREAM, "endpoint_url": url, "region_name": "us-east-1",
+        "shard_rate_limit": math.inf, "max_pending_bytes": ENOUGH, "backend": case.backend,
+        **case.options,
+    }  # fmt: skip
+
+
+def measure(work: Callable[[], Any], events: int) -> Result:
     """Run ``work`` and say what it took."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -50,116 +79,186 @@ def measure(work: Callable[[], Any], events: int) -> dict[str, Any]:
     }
 
 
-def _log(logger: logging.Logger, events: int) -> None:
+def must(delivered: object, account: Callable[[], object]) -> None:
+    """End without a figure where something was not delivered."""
+    if not delivered:
+        raise SystemExit(str(account()))
+
+
+# -- the doors ---------------------------------------------------------------------------
+
+
+def _log(logger: logging.Logger, events: int, filler: str) -> None:
     for number in range(events):
-        logger.info("user %s did %d", "somebody", number)
+        logger.info("user %s did %d", filler, number)
 
 
-def _logger(handler: logging.Handler) -> logging.Logger:
+def logger_with(handler: logging.Handler) -> logging.Logger:
+    """Return a logger with one handler alone."""
     logger = logging.getLogger("bench")
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    logger.handlers = [handler]
     return logger
 
 
-def null_handler(_: str, events: int) -> dict[str, Any]:
+def null_handler(_: str, case: Case) -> Result:
     """Log to nowhere: what the standard library itself costs."""
-    logger = _logger(logging.NullHandler())
-    _log(logger, events // 10)
-    return measure(lambda: _log(logger, events), events)
+    logger = logger_with(logging.NullHandler())
+    filler = "x" * case.size
+    _log(logger, case.events // 10, filler)
+    return measure(lambda: _log(logger, case.events, filler), case.events)
 
 
-def delivered_log(url: str, events: int, backend: Backend = "asyncio") -> dict[str, Any]:
-    """Log until Kinesis has acknowledged it, everything included."""
+def handler(url: str, case: Case) -> Result:
+    """Log until it is acknowledged."""
     from kinesink import KinesisHandler
 
-    handler = KinesisHandler(
-        STREAM, endpoint_url=url, region_name="us-east-1", shard_rate_limit=math.inf,
-        max_pending_bytes="1GiB", backend=backend,
-    )  # fmt: skip
-    logger = _logger(handler)
-    _log(logger, 1000)
-    handler.flush(30)
+    door = KinesisHandler(**settings(url, case))
+    logger = logger_with(door)
+    # An event has some 130 bytes beside its message.
+    filler = "x" * max(8, case.size - 150)
+    _log(logger, 1000, filler)
+    must(door.flush(30), door.statistics)
 
     def work() -> None:
-        _log(logger, events)
-        if not handler.flush(60):
-            raise SystemExit(str(handler.statistics()))
+        _log(logger, case.events, filler)
+        must(door.flush(120), door.statistics)
 
-    return measure(work, events)
-
-
-def delivered_log_trio(url: str, events: int) -> dict[str, Any]:
-    """Log until it is acknowledged, on trio."""
-    return delivered_log(url, events, backend="trio")
+    return measure(work, case.events)
 
 
-def sink(url: str, events: int) -> dict[str, Any]:
-    """Ready-made bytes through a Sink, keyless."""
-    from kinesink import Sink
+def structlog(url: str, case: Case) -> Result:
+    """Log with structlog until it is acknowledged."""
+    structlog = import_module("structlog")
+    from kinesink import KinesisProcessor
 
-    target = Sink(config(url, max_pending_bytes=1 << 30))
-    for _ in range(1000):
-        target.put(PAYLOAD)
-    target.flush(30)
+    door = KinesisProcessor(drop=True, **settings(url, case))
+    logger = structlog.wrap_logger(
+        structlog.ReturnLogger(),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            door,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    ).bind()
+    filler = "x" * max(8, case.size - 150)
 
-    def work() -> None:
-        put = target.put
-        for _ in range(events):
-            put(PAYLOAD)
-        if not target.flush(60):
-            raise SystemExit(str(target.statistics()))
-
-    return measure(work, events)
-
-
-def sink_keyed(url: str, events: int) -> dict[str, Any]:
-    """Ready-made bytes through a Sink, a thousand partition keys."""
-    from kinesink import Sink
-
-    target = Sink(config(url, max_pending_bytes=1 << 30))
-    target.put(PAYLOAD)
-    target.flush(30)
-    keys = [f"customer-{number}" for number in range(1000)]
-
-    def work() -> None:
-        put = target.put
+    def log(events: int) -> None:
         for number in range(events):
-            put(PAYLOAD, keys[number % 1000])
-        if not target.flush(60):
-            raise SystemExit(str(target.statistics()))
+            logger.info("user did something", user=filler, count=number)
+        must(door.flush(120), door.statistics)
 
-    return measure(work, events)
+    log(1000)
+    return measure(lambda: log(case.events), case.events)
 
 
-def producer(url: str, events: int) -> dict[str, Any]:
+def opentelemetry(url: str, case: Case) -> Result:
+    """Emit log records of OpenTelemetry until they are acknowledged."""
+    from opentelemetry._logs import LogRecord, SeverityNumber
+    from opentelemetry.sdk._logs import LoggerProvider
+
+    from kinesink import KinesisLogRecordProcessor
+
+    door = KinesisLogRecordProcessor(**settings(url, case))
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(door)
+    logger = provider.get_logger("bench")
+    filler = "x" * max(8, case.size - 150)
+
+    def log(events: int) -> None:
+        for number in range(events):
+            logger.emit(LogRecord(
+                timestamp=time.time_ns(), severity_number=SeverityNumber.INFO,
+                severity_text="INFO", body=filler, attributes={"count": number},
+            ))  # fmt: skip
+        must(door.force_flush(120_000), lambda: "not flushed")
+
+    log(1000)
+    return measure(lambda: log(case.events), case.events)
+
+
+# -- ready-made bytes --------------------------------------------------------------------
+
+
+def sink(url: str, case: Case) -> Result:
+    """Hand ready-made bytes to a Sink, keyless."""
+    from kinesink import Config, Sink
+
+    target = Sink(Config(**settings(url, case)))
+    data = payload(case.size)
+    for _ in range(1000):
+        target.put(data)
+    must(target.flush(30), target.statistics)
+
+    def work() -> None:
+        put = target.put
+        for _ in range(case.events):
+            put(data)
+        must(target.flush(120), target.statistics)
+
+    return measure(work, case.events)
+
+
+def sink_keyed(url: str, case: Case) -> Result:
+    """Hand ready-made bytes to a Sink, with a thousand partition keys."""
+    from kinesink import Config, Sink
+
+    target = Sink(Config(**settings(url, case)))
+    data = payload(case.size)
+    target.put(data)
+    must(target.flush(30), target.statistics)
+
+    def work() -> None:
+        put = target.put
+        for number in range(case.events):
+            put(data, KEYS[number % 1000])
+        must(target.flush(120), target.statistics)
+
+    return measure(work, case.events)
+
+
+def run_on(case: Case, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run it on the backend of the case."""
+    import anyio
+
+    return anyio.run(work, backend=case.backend)
+
+
+def producer(url: str, case: Case) -> Result:
     """Await an outcome each, from a Producer in the application's own loop."""
-    from kinesink import Producer
+    from kinesink import Config, Producer
 
-    async def run() -> dict[str, Any]:
-        async with Producer(config(url, max_pending_bytes=8 << 20)) as target:
-            await (await target.put(PAYLOAD)).wait()
+    data = payload(case.size)
+
+    async def run() -> Result:
+        async with Producer(Config(**{**settings(url, case), "max_pending_bytes": 8 << 20})) as to:
+            await (await to.put(data)).wait()
             wall, cpu = time.perf_counter(), time.process_time()
-            outcomes = [await target.put(PAYLOAD) for _ in range(events)]
+            outcomes = [await to.put(data) for _ in range(case.events)]
             for outcome in outcomes:
-                if not (await outcome.wait()).success:
-                    raise SystemExit("a record was not delivered")
+                must((await outcome.wait()).success, lambda: "a record was not delivered")
             return {
                 "cpu": time.process_time() - cpu,
                 "wall": time.perf_counter() - wall,
-                "events": events,
+                "events": case.events,
             }
 
-    return asyncio.run(run())
+    return run_on(case, run)
 
 
-def aws_kinesis_agg(url: str, events: int) -> dict[str, Any]:
+# -- peers -------------------------------------------------------------------------------
+
+
+def aws_kinesis_agg(url: str, case: Case) -> Result:
     """Run the aggregator of aws-kinesis-agg with boto3: no routing, no retry."""
     import boto3
     from aws_kinesis_agg.aggregator import RecordAggregator
 
     client = boto3.client("kinesis", region_name="us-east-1", endpoint_url=url)
+    data = payload(case.size)
 
     def work() -> None:
         aggregator = RecordAggregator(max_size=51_200)
@@ -170,13 +269,13 @@ def aws_kinesis_agg(url: str, events: int) -> dict[str, Any]:
                 return
             records = []
             for record in full:
-                key, _, data = record.get_contents()
-                records.append({"PartitionKey": key, "Data": data})
+                key, _, blob = record.get_contents()
+                records.append({"PartitionKey": key, "Data": blob})
             client.put_records(StreamName=STREAM, Records=records)
             full.clear()
 
-        for number in range(events):
-            done = aggregator.add_user_record(f"key-{number % 1000}", PAYLOAD)
+        for number in range(case.events):
+            done = aggregator.add_user_record(KEYS[number % 1000], data)
             if done is not None:
                 full.append(done)
                 if len(full) >= 20:
@@ -186,92 +285,229 @@ def aws_kinesis_agg(url: str, events: int) -> dict[str, Any]:
             full.append(last)
         send()
 
-    return measure(work, events)
+    return measure(work, case.events)
 
 
-def boto3_put_records(url: str, events: int) -> dict[str, Any]:
+def boto3_put_records(url: str, case: Case) -> Result:
     """boto3 in batches of 500: no aggregation, no retry of failed entries."""
     import boto3
 
     client = boto3.client("kinesis", region_name="us-east-1", endpoint_url=url)
+    data = payload(case.size)
 
     def work() -> None:
-        for start in range(0, events, 500):
-            count = min(500, events - start)
-            records = [
-                {"PartitionKey": f"key-{number % 1000}", "Data": PAYLOAD} for number in range(count)
-            ]
+        for start in range(0, case.events, 500):
+            count = min(500, case.events - start)
+            records = [{"PartitionKey": KEYS[number], "Data": data} for number in range(count)]
             client.put_records(StreamName=STREAM, Records=records)
 
-    return measure(work, events)
+    return measure(work, case.events)
 
 
-def aiokpl(url: str, events: int) -> dict[str, Any]:
-    """Run the peer that ports the KPL to asyncio."""
-    # By name: it is not among the test dependencies, since it holds botocore back.
+def aiokpl(url: str, case: Case) -> Result:
+    """Run the peer that ports the KPL to asyncio, an outcome each."""
+    # By name: peers are not among the test dependencies.
     peer = import_module("aiokpl")
+    data = payload(case.size)
 
-    async def run() -> dict[str, Any]:
-        settings = peer.Config(region="us-east-1", endpoint_url=url)
-        async with peer.Producer(settings) as target:
-            outcome = await target.put_record(stream=STREAM, partition_key="k", data=PAYLOAD)
+    async def run() -> Result:
+        async with peer.Producer(peer.Config(region="us-east-1", endpoint_url=url)) as target:
+            outcome = await target.put_record(stream=STREAM, partition_key="k", data=data)
             await outcome.wait()
             wall, cpu = time.perf_counter(), time.process_time()
             outcomes = [
-                await target.put_record(stream=STREAM, partition_key=f"k{n % 1000}", data=PAYLOAD)
-                for n in range(events)
+                await target.put_record(stream=STREAM, partition_key=KEYS[n % 1000], data=data)
+                for n in range(case.events)
             ]
             for outcome in outcomes:
                 await outcome.wait()
             return {
                 "cpu": time.process_time() - cpu,
                 "wall": time.perf_counter() - wall,
-                "events": events,
+                "events": case.events,
             }
 
     return asyncio.run(run())
 
 
-def latency(url: str, events: int) -> dict[str, Any]:
-    """Time from put to acknowledgement at 1,000 events/s, default linger."""
-    from kinesink import Producer
+def async_kinesis(url: str, case: Case) -> Result:
+    """Run async-kinesis with its aggregation in the KPL's format, and no limit of its own."""
+    peer = import_module("kinesis")
+    processors = import_module("kinesis.processors")
+    text = payload(case.size).decode()
 
-    async def run() -> dict[str, Any]:
+    async def run() -> Result:
+        async with peer.Producer(
+            STREAM, endpoint_url=url, region_name="us-east-1", skip_describe_stream=True,
+            processor=processors.KPLStringProcessor(), put_rate_limit_per_shard=10**9,
+            put_bandwidth_limit_per_shard=10**9,
+        ) as target:  # fmt: skip
+            await target.put(text)
+            await target.flush()
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(case.events):
+                await target.put(text)
+            await target.flush()
+            return {
+                "cpu": time.process_time() - cpu,
+                "wall": time.perf_counter() - wall,
+                "events": case.events,
+            }
+
+    return asyncio.run(run())
+
+
+# -- time --------------------------------------------------------------------------------
+
+
+def quantiles(taken: list[float]) -> Result:
+    """Return the median, the 99th and the 99.9th percentile."""
+    taken.sort()
+    last = len(taken) - 1
+    return {
+        name: taken[min(last, int(len(taken) * share))]
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
+    }
+
+
+def latency(url: str, case: Case) -> Result:
+    """Time from put to acknowledgement at a steady rate, default linger."""
+    from kinesink import Config, Producer
+
+    data = payload(case.size)
+
+    async def run() -> Result:
         taken: list[float] = []
-        async with Producer(config(url)) as target:
-            await (await target.put(PAYLOAD)).wait()
 
-            async def one(begun: float) -> None:
-                outcome = await target.put(PAYLOAD)
-                await outcome.wait()
-                taken.append(time.perf_counter() - begun)
+        async def watch(begun: float, outcome: Any) -> None:  # noqa: ANN401 - an Outcome, imported late
+            must((await outcome.wait()).success, lambda: "a record was not delivered")
+            taken.append(time.perf_counter() - begun)
 
+        async with Producer(Config(**settings(url, case))) as target:
+            await (await target.put(data)).wait()
+            begin, sent = time.perf_counter(), 0
+            cpu = time.process_time()
             tasks = []
-            begin = time.perf_counter()
-            for number in range(events):
-                await asyncio.sleep(max(0.0, begin + number / 1000 - time.perf_counter()))
-                tasks.append(asyncio.ensure_future(one(time.perf_counter())))
+            while sent < case.events:
+                due = min(case.events, int((time.perf_counter() - begin) * case.rate) + 1)
+                for _ in range(due - sent):
+                    begun = time.perf_counter()
+                    outcome = await target.put(data)
+                    tasks.append(asyncio.ensure_future(watch(begun, outcome)))
+                sent = due
+                await asyncio.sleep(0.001)
             await asyncio.gather(*tasks)
-        taken.sort()
+            used = time.process_time() - cpu
         return {
-            "events": events,
-            "p50": taken[len(taken) // 2],
-            "p99": taken[int(len(taken) * 0.99)],
+            "events": case.events,
+            "load": used / (time.perf_counter() - begin),
+            **quantiles(taken),
         }
 
     return asyncio.run(run())
 
 
-def queued_memory(_: str, events: int) -> dict[str, Any]:
-    """Memory of events that wait while the endpoint is down, by tracemalloc."""
-    from kinesink import Sink
+def paced(url: str, case: Case) -> Result:
+    """Log at a steady rate with the whole default configuration: what fills a record."""
+    from kinesink import KinesisHandler
 
-    target = Sink(config("http://127.0.0.1:9", max_pending_bytes=1 << 30, shutdown_timeout=0.1))
-    target.put(PAYLOAD)
+    door = KinesisHandler(STREAM, endpoint_url=url, region_name="us-east-1", **case.options)
+    logger = logger_with(door)
+    filler = "x" * max(8, case.size - 150)
+    logger.info("the first")
+    must(door.flush(30), door.statistics)
+    begin, cpu, sent = time.perf_counter(), time.process_time(), 0
+    while sent < case.events:
+        due = min(case.events, int((time.perf_counter() - begin) * case.rate) + 1)
+        for number in range(sent, due):
+            logger.info("user %s did %d", filler, number)
+        sent = due
+        time.sleep(0.001)
+    must(door.flush(30), door.statistics)
+    return {
+        "events": case.events, "cpu": time.process_time() - cpu,
+        "wall": time.perf_counter() - begin,
+    }  # fmt: skip
+
+
+def application(url: str, case: Case) -> Result:
+    """Time of small requests in an asyncio application that logs 40 lines in each.
+
+    Requests come at a steady rate whether or not those before are done, and their time
+    counts from when they should have begun: what the sink's thread takes from the loop shows.
+    """
+    from kinesink import KinesisHandler
+
+    door: logging.Handler = logging.NullHandler()
+    if case.target == "kinesink":
+        door = KinesisHandler(**settings(url, case))
+    elif case.target == "json":
+        door = _json_handler()
+    elif case.target == "queue":
+        door = _queue_handler()
+    logger = logger_with(door)
+    lines = 40
+    taken: list[float] = []
+
+    async def request(due: float) -> None:
+        for half in range(2):
+            for number in range(lines // 2):
+                logger.info("user %s did %d", "somebody", number)
+            json.dumps({"half": half, "items": list(range(100))})
+            await asyncio.sleep(0)
+        taken.append(time.perf_counter() - due)
+
+    async def run() -> None:
+        gap = lines / case.rate
+        begin = time.perf_counter() + 0.1
+        tasks = []
+        for number in range(case.events // lines):
+            due = begin + number * gap
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.ensure_future(request(due)))
+        await asyncio.gather(*tasks)
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    asyncio.run(run())
+    load = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    if isinstance(door, KinesisHandler):
+        must(door.flush(30), door.statistics)
+    return {"events": case.events, "load": load, **quantiles(taken[len(taken) // 10 :])}
+
+
+def _json_handler() -> logging.Handler:
+    from tests.benchmarks.json_formatter import JsonFormatter
+
+    stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    as_json: logging.Handler = logging.StreamHandler(stream)
+    as_json.setFormatter(JsonFormatter())
+    return as_json
+
+
+def _queue_handler() -> logging.Handler:
+    import queue
+    from logging.handlers import QueueHandler, QueueListener
+
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(waiting, _json_handler())
+    listener.start()
+    return QueueHandler(waiting)
+
+
+# -- resources ---------------------------------------------------------------------------
+
+
+def queued_memory(_: str, case: Case) -> Result:
+    """Memory of events that wait while the endpoint is down, by tracemalloc."""
+    from kinesink import Config, Sink
+
+    target = Sink(Config(**{**settings("http://127.0.0.1:9", case), "shutdown_timeout": 0.1}))
+    data = payload(case.size)
+    target.put(data)
     target.flush(0.5)
     tracemalloc.start()
-    for number in range(events):
-        target.emit(PAYLOAD[:-12] + b"%010d" % number + PAYLOAD[-2:])
+    for number in range(case.events):
+        target.emit(data[:-12] + b"%010d" % number + data[-2:])
     target.flush(1.5)
     size, _peak = tracemalloc.get_traced_memory()
     pending = target.statistics().pending
@@ -279,18 +515,70 @@ def queued_memory(_: str, events: int) -> dict[str, Any]:
     os._exit(0)
 
 
-def first_delivery(url: str, _events: int) -> dict[str, Any]:
+def outage_memory(_: str, case: Case) -> Result:
+    """Peak of the process's memory in an outage, beyond what it took before, over its bound."""
+    from kinesink import KinesisHandler
+
+    bound = 64 << 20
+    given = {**settings("http://127.0.0.1:9", case), "max_pending_bytes": bound}
+    door = KinesisHandler(**given, on_error=lambda *_: None, shutdown_timeout=0.1)
+    logger = logger_with(door)
+    logger.info("the first")
+    door.flush(0.5)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    filler = "x" * max(8, case.size - 150)
+    for number in range(case.events):
+        logger.info("user %s did %d", filler, number)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    account = door.statistics()
+    result = {"events": case.events, "peak_over_bound": peak / bound, "pending": account.pending}
+    os.write(1, json.dumps(result).encode() + b"\n")
+    os._exit(0)
+
+
+def idle(url: str, case: Case) -> Result:
+    """Wake-ups per second and CPU of a process whose sink has nothing to do."""
+    from kinesink import KinesisHandler
+
+    before = threading.active_count()
+    door = KinesisHandler(**settings(url, case))
+    logger = logger_with(door)
+    logger.info("the first")
+    must(door.flush(30), door.statistics)
+    time.sleep(2.0)
+    seconds = 20.0
+    switches, cpu = _switches(), time.process_time()
+    time.sleep(seconds)
+    return {
+        "events": 1,
+        "wakeups": (_switches() - switches) / seconds,
+        "load": (time.process_time() - cpu) / seconds,
+        "threads": threading.active_count() - before,
+    }
+
+
+def _switches() -> int:
+    """Return how often threads beside this one have waited and gone on."""
+    total = 0
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) != threading.get_native_id():
+            lines = (task / "status").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary"))
+    return total
+
+
+def first_delivery(url: str, case: Case) -> Result:
     """Import time, and the time from the first log call to its acknowledgement."""
     begun = time.perf_counter()
     import kinesink
 
     imported = time.perf_counter()
-    handler = kinesink.KinesisHandler(STREAM, endpoint_url=url, region_name="us-east-1")
-    logger = _logger(handler)
+    door = kinesink.KinesisHandler(**settings(url, case))
+    logger = logger_with(door)
     constructed = time.perf_counter()
     logger.info("first")
     emitted = time.perf_counter()
-    handler.flush(10)
+    must(door.flush(10), door.statistics)
     return {
         "import": imported - begun,
         "construct": constructed - imported,
@@ -303,16 +591,19 @@ def first_delivery(url: str, _events: int) -> dict[str, Any]:
 ROWS: Final[dict[str, Row]] = {
     row.__name__: row
     for row in (
-        null_handler, delivered_log, delivered_log_trio, sink, sink_keyed, producer,
-        aws_kinesis_agg, boto3_put_records, aiokpl, latency, queued_memory, first_delivery,
+        null_handler, handler, structlog, opentelemetry, sink, sink_keyed, producer,
+        aws_kinesis_agg, boto3_put_records, aiokpl, async_kinesis, latency, paced, application,
+        queued_memory, outage_memory, idle, first_delivery,
     )
 }  # fmt: skip
 
 
 def main() -> None:
     """Measure one row and print the result."""
-    row, port, events = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    print(json.dumps(ROWS[row](f"http://127.0.0.1:{port}", events)))
+    name, url, case = sys.argv[1], sys.argv[2], Case(**json.loads(sys.argv[3]))
+    print(json.dumps(ROWS[name](url, case)), flush=True)
+    # What is left in threads and hooks is no part of it.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The benchmarks of the budget: interleaved rounds, medians, ratios.
 
-    python run.py [--rounds 5] [--scale 1.0] [--rows sink,producer]
+    python tests/benchmarks/run.py [--rounds 5] [--scale 1.0] [--groups peers,latency]
+                                   [--output results.json]
 
 Each row runs in a fresh process against an endpoint in another; rounds are
 interleaved, so that a noisy moment of the machine meets every row. A row whose events
-did not all arrive is an error, not a figure. Not part of the tests.
+did not all arrive is an error, not a figure. Not part of the tests; report.py makes tables
+and plots of what this writes.
 """
 
 from __future__ import annotations
@@ -19,10 +21,17 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks.plans import GROUPS, PLANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.benchmarks.endpoint import Nature
+    from tests.benchmarks.plans import Plan
 
 HERE: Final = Path(__file__).parent
 ENVIRONMENT: Final = {
@@ -33,42 +42,17 @@ ENVIRONMENT: Final = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
     "NO_PROXY": "127.0.0.1",
+    "PYTHONPATH": str(HERE.parents[1]),
 }
-
-
-class Plan(NamedTuple):
-    """A row to run: its label, its function in rows.py, events and shards."""
-
-    label: str
-    row: str
-    events: int
-    shards: int = 4
-    sends: bool = True
-
-
-PLANS: Final = (
-    Plan("NullHandler", "null_handler", 100_000, sends=False),
-    Plan("log call, delivered (asyncio)", "delivered_log", 100_000),
-    Plan("log call, delivered (trio)", "delivered_log_trio", 100_000),
-    Plan("Sink, keyless, 1 shard", "sink", 100_000, shards=1),
-    Plan("Sink, keyless, 4 shards", "sink", 100_000),
-    Plan("Sink, keyless, 10,000 shards", "sink", 100_000, shards=10_000),
-    Plan("Sink, keyed, 4 shards", "sink_keyed", 100_000),
-    Plan("Producer, outcome each", "producer", 50_000),
-    Plan("aiokpl", "aiokpl", 10_000),
-    Plan("boto3 put_records of 500", "boto3_put_records", 50_000),
-    Plan("aws-kinesis-agg + boto3", "aws_kinesis_agg", 50_000),
-    Plan("latency at 1,000/s", "latency", 3_000),
-    Plan("queued events", "queued_memory", 50_000, sends=False),
-    Plan("first delivery", "first_delivery", 1),
-)
+PATIENCE: Final = 300.0
+"""Seconds that one row may take."""
 
 
 @contextmanager
-def endpoint(shards: int) -> Iterator[int]:
+def endpoint(nature: Nature) -> Iterator[int]:
     """Run an endpoint in its own process; yield its port."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "endpoint.py"), str(shards)],
+        [sys.executable, str(HERE / "endpoint.py"), json.dumps(nature._asdict())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
     )  # fmt: skip
     assert process.stdin
@@ -92,11 +76,12 @@ def account(port: int) -> dict[str, int]:
 
 def run_once(plan: Plan, scale: float) -> dict[str, Any] | None:
     """Run one row in fresh processes; None if the peer is not installed."""
-    events = max(1, round(plan.events * scale))
-    with endpoint(plan.shards) as port:
+    case = plan.case._replace(events=max(1, round(plan.case.events * scale)))
+    with endpoint(plan.nature) as port:
+        url = f"http://127.0.0.1:{port}"
         done = subprocess.run(
-            [sys.executable, str(HERE / "rows.py"), plan.row, str(port), str(events)],
-            capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False,
+            [sys.executable, str(HERE / "rows.py"), plan.row, url, json.dumps(case._asdict())],
+            capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE, check=False,
         )  # fmt: skip
         if "ModuleNotFoundError" in done.stderr:
             return None
@@ -109,23 +94,21 @@ def run_once(plan: Plan, scale: float) -> dict[str, Any] | None:
     return result
 
 
-def show(results: dict[str, list[dict[str, Any]]]) -> None:
-    """Print medians, the spread of the rounds, and ratios."""
-    print(f"{'row':32} {'µs CPU/event':>13} {'spread':>13} {'events/s':>10}")
-    medians: dict[str, float] = {}
-    for label, rounds in results.items():
-        if not rounds or "cpu" not in rounds[0]:
-            continue
-        cpus = sorted(1e6 * r["cpu"] / r["events"] for r in rounds)
-        rate = statistics.median(r["events"] / r["wall"] for r in rounds)
-        medians[label] = statistics.median(cpus)
-        spread = f"{cpus[0]:.2f}-{cpus[-1]:.2f}"
-        print(f"{label:32} {medians[label]:13.2f} {spread:>13} {rate:10,.0f}")
-    for label, rounds in results.items():
-        if rounds and "cpu" not in rounds[0]:
-            keys = [key for key in rounds[0] if key not in {"events", "arrived"}]
-            texts = [f"{key} {statistics.median(r[key] for r in rounds):.4g}" for key in keys]
-            print(f"{label:32} {', '.join(texts)}")
+def show(plan: Plan, rounds: list[dict[str, Any]]) -> str:
+    """Return a line with the medians of what was measured."""
+    if not rounds:
+        return f"{plan.label:36} not installed"
+    found = []
+    for key, unit, factor in (("cpu", "µs CPU/event", 1e6), ("wall", "events/s", 0.0)):
+        if key in rounds[0]:
+            values = sorted(
+                factor * r[key] / r["events"] if factor else r["events"] / r[key] for r in rounds
+            )
+            middle = statistics.median(values)
+            found.append(f"{middle:,.2f} {unit} ({values[0]:,.2f}-{values[-1]:,.2f})")
+    others = [key for key in rounds[0] if key not in {"cpu", "wall", "events", "arrived"}]
+    found += [f"{key} {statistics.median(r[key] for r in rounds):.4g}" for key in others]
+    return f"{plan.label:36} {', '.join(found)}"
 
 
 def main() -> None:
@@ -133,19 +116,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--rows", default="")
+    parser.add_argument("--groups", default=",".join(GROUPS))
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    wanted = set(filter(None, arguments.rows.split(",")))
-    plans = [plan for plan in PLANS if not wanted or plan.row in wanted]
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
-    results: dict[str, list[dict[str, Any]]] = {plan.label: [] for plan in plans}
-    for _ in range(arguments.rounds):
+    wanted = arguments.groups.split(",")
+    plans = [plan for plan in PLANS if plan.group in wanted]
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
+    print(machine)
+    results: dict[str, list[dict[str, Any]]] = {f"{p.group}: {p.label}": [] for p in plans}
+    for number in range(arguments.rounds):
         for plan in plans:
             result = run_once(plan, arguments.scale)
             if result is not None:
-                results[plan.label].append(result)
-    show(results)
-    print(json.dumps(results))
+                results[f"{plan.group}: {plan.label}"].append(result)
+        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
+    group = None
+    for plan in plans:
+        if plan.group != group:
+            group = plan.group
+            print(f"\n{group}")
+        print(show(plan, results[f"{plan.group}: {plan.label}"]))
+    if arguments.output:
+        found = {"machine": machine, "rounds": arguments.rounds, "results": results}
+        arguments.output.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,11 @@ class Encoder:
         :param message: what happened.
         :param details: what a plain event does not have.
         """
-        close = "}\n" if self.sequence is None else self._numbered(self.sequence)
+        sequence, close = self.sequence, "}\n"
+        if sequence is not None:
+            # The number that nothing else takes.
+            boot_id, number = sequence.boot_id, sequence.next()
+            close = f"{self._before_boot_id}{boot_id}{self._before_number}{number}}}\n"
         try:
             # Small numbers, because CPython takes longer for those beyond 30 bits.
             second, begin = self._clock
@@ -144,7 +148,10 @@ class Encoder:
         :param moment: nanoseconds since 1970.
         """
         # Written out as in encode, because a call for both would be a tenth of an event.
-        close = "}\n" if self.sequence is None else self._numbered(self.sequence)
+        sequence, close = self.sequence, "}\n"
+        if sequence is not None:
+            boot_id, number = sequence.boot_id, sequence.next()
+            close = f"{self._before_boot_id}{boot_id}{self._before_number}{number}}}\n"
         try:
             second, nanoseconds = divmod(moment, 1_000_000_000)
             known, begin = self._clock
@@ -160,10 +167,6 @@ class Encoder:
         except Exception:  # noqa: BLE001 - as above
             line = self._encode_clean(nanoseconds_of(moment), call_site, message, details, close)
         return line if len(line) <= self.max_event_bytes else oversize(line, self.options)
-
-    def _numbered(self, sequence: Sequence) -> str:
-        """Return how the next line ends: with its number, which nothing else takes."""
-        return f"{self._before_boot_id}{sequence.boot_id}{self._before_number}{sequence.next()}}}\n"
 
     def _encode_clean(
         self,
