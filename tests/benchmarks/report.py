@@ -30,7 +30,7 @@ PER_GIB_ON_DEMAND: Final = 0.08
 
 def median_of(rounds: Rounds, what: str) -> float:
     """Return the median of one figure."""
-    return statistics.median(r[what] for r in rounds)
+    return statistics.median([float(r[what]) for r in rounds])
 
 
 def cpu(rounds: Rounds) -> list[float]:
@@ -40,7 +40,7 @@ def cpu(rounds: Rounds) -> list[float]:
 
 def rate(rounds: Rounds) -> float:
     """Return the median of events per second."""
-    return statistics.median(r["events"] / r["wall"] for r in rounds)
+    return statistics.median([float(r["events"] / r["wall"]) for r in rounds])
 
 
 def of_group(results: Results, group: str) -> Results:
@@ -119,7 +119,7 @@ def wire(results: Results) -> str:
         arrived = [r["arrived"] for r in rounds]
 
         def ratio(over: str, under: str, arrived: Rounds = arrived) -> float:
-            return statistics.median(a[over] / a[under] for a in arrived)
+            return statistics.median([float(a[over] / a[under]) for a in arrived])
 
         units, kib = ratio("payload_units", "events"), ratio("on_demand_units", "events")
         lines.append([

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from kinesink.core.hash_key import hash_key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kinesink.core.entry import Entry
     from kinesink.core.options import PipelineOptions
     from kinesink.core.pace import ShardPace
@@ -105,13 +107,21 @@ _MANY_TURNS: Final = 2**32
 class Collector:
     """Forms requests from what the rate limiter lets go."""
 
-    def __init__(self, options: PipelineOptions, *, jitter: float = 0.0) -> None:
+    def __init__(
+        self,
+        options: PipelineOptions,
+        *,
+        jitter: float = 0.0,
+        rest: Callable[[], object] = lambda: None,
+    ) -> None:
         """Begin anew.
 
         :param jitter: a number from 0 to 1 that says with which of its keys the keyless
             events begin; drawn, for the same reason as the limiter's.
+        :param rest: called after each entry that was encoded, which takes its time.
         """
         self._options = options
+        self._rest = rest
         self._turn = int(jitter * _MANY_TURNS)
         self._failed: list[tuple[Entry, Exception]] = []
 
@@ -137,6 +147,7 @@ class Collector:
             else:
                 entries.append(entry)
                 wire.append(slot)
+            self._rest()
         return PutRecordsRequest(entries, wire) if wire else None
 
     def take_failed(self) -> list[tuple[Entry, Exception]]:

@@ -59,6 +59,7 @@ class Pipeline:
         jitter: Callable[[], float],
         wall_offset: float = 0.0,
         compressor: Compress | None = None,
+        rest: Callable[[], object] = lambda: None,
     ) -> None:
         """Begin with nothing known of the stream; the first effects ask for it.
 
@@ -66,6 +67,8 @@ class Pipeline:
         :param jitter: returns a number from 0 to 1, evenly distributed.
         :param wall_offset: seconds to add to the clock for the time since the epoch.
         :param compressor: compresses lines; what ``options.compression`` names.
+        :param rest: called between two pieces of work, for whoever must not be held up for
+            long; must not come back here.
         """
         self.stream_name = stream_name
         self._options = options
@@ -73,7 +76,7 @@ class Pipeline:
         self._wall_offset = wall_offset
         self._effects: list[Effect] = []
         self._reports = Reports(self._effects, stream_name)
-        self._collector = Collector(options, jitter=jitter())
+        self._collector = Collector(options, jitter=jitter(), rest=rest)
         stock = Stock(
             options,
             self._effects,

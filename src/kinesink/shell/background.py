@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from kinesink.core.records import DropReason
 from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.readiness import Vitals
-from kinesink.shell import children, hosts, imports, lambda_runtime, origin
+from kinesink.shell import breath, children, hosts, imports, lambda_runtime, origin
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.left import Left
@@ -220,6 +220,8 @@ class Background:
             # Here, because importing kinesink is to stay cheap, and before there is a loop,
             # because imports wait for each other.
             imports.load(backend)
+            if not hosts.has_greenlets():
+                breath.begin()
             import anyio  # noqa: PLC0415 - not before the first event
 
             from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio
@@ -233,6 +235,7 @@ class Background:
             self._producer = producer
             anyio.run(self._produce, producer, backend, backend=backend, backend_options=options)
         finally:
+            breath.end()
             origin.unmark_thread()
 
     async def _produce(self, producer: Producer, backend: Backend) -> None:

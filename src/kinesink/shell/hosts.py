@@ -107,7 +107,7 @@ def event_loop(wanted: Backend, report: Callable[[str, str], None]) -> EventLoop
             "uWSGI runs without threads, so events are sent only while requests are served; "
             "start it with --enable-threads",
         )
-    if not _is_patched():
+    if not has_greenlets():
         return EventLoop(wanted, {})
     if wanted == "trio":
         report("gevent", "trio does not work where gevent has patched the process; asyncio is used")
@@ -184,7 +184,8 @@ def _is_to_fork() -> bool:
 # -- gevent ----------------------------------------------------------------------
 
 
-def _is_patched() -> bool:
+def has_greenlets() -> bool:
+    """Tell whether threads are greenlets here, which gevent has put in their place."""
     is_patched = getattr(sys.modules.get("gevent.monkey"), "is_module_patched", None)
     return is_patched is not None and (is_patched("threading") or is_patched("select"))
 
@@ -194,7 +195,7 @@ def _follow_gevent() -> None:
 
     What a thread's identity was taken for would otherwise be the one of all greenlets.
     """
-    if not _is_patched():
+    if not has_greenlets():
         return
     # A copy, which is made in one go: making a list of it can be interrupted by an import.
     for name, module in sys.modules.copy().items():

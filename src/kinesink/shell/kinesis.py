@@ -17,7 +17,7 @@ import anyio
 from kinesink.aws_options import StreamArn
 from kinesink.core import retry_policy
 from kinesink.core.records import Answered, Failure
-from kinesink.shell import wire
+from kinesink.shell import breath, wire
 from kinesink.shell.credentials import Signer
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ class KinesisClient:
         :raises ValueError, TypeError: if UTF-8 cannot hold a key; see
             :func:`kinesink.shell.wire.encode_put_records`.
         """
-        encode = partial(wire.encode_put_records, self._stream(stream_name), entries)
+        encode = partial(
+            wire.encode_put_records, self._stream(stream_name), entries, rest=breath.rest
+        )
         results = await self._within(
             timeout, partial(self._ask, "PutRecords", encode, wire.decode_put_records), "data"
         )
@@ -221,6 +223,7 @@ class KinesisClient:
         signed = await self._signer.sign(wire.request_headers(operation, protocol), body, to)
         if isinstance(signed, Failure):
             return signed
+        breath.rest()
         connections = self._connections(signed.destination)
         if isinstance(connections, Failure):
             return connections

@@ -20,6 +20,7 @@ from kinesink.core.records import DropReason
 from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
+from kinesink.shell.breath import rest
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, KeyedEvent
 from kinesink.shell.overflow import HELD_SHARE, excess_bytes
 from kinesink.shell.process_exit import process_exit
@@ -243,7 +244,9 @@ class ProducerTask:
         now = anyio.current_time()
         busy = (self._takes_in and self._take_in(now)) or self._added
         self._added = False
+        rest()
         self._work.take_outcomes()
+        rest()
         deadline = min(
             (self._work.advance(stream, now) for stream in self.streams), default=math.inf
         )

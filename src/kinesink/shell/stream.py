@@ -17,6 +17,7 @@ from kinesink.compression import compressor
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.records import DropReason, RecordResult, UserRecord
+from kinesink.shell import breath
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Stream:
             jitter=random.random,
             wall_offset=time.time() - now,
             compressor=self._compressor,
+            rest=breath.rest,
         )
 
     def expect(self, record: UserRecord, ticket: Ticket) -> None:

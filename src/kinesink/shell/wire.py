@@ -26,7 +26,7 @@ from kinesink.core.records import EntryResult, Failure, ShardDescription, ShardI
 from kinesink.shell.readable import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kinesink.core.records import PutRecordsEntry
 
@@ -74,20 +74,26 @@ def stream_member(stream: str) -> dict[str, object]:
 
 
 def encode_put_records(
-    stream: str, entries: Sequence[PutRecordsEntry], protocol: Protocol
+    stream: str,
+    entries: Sequence[PutRecordsEntry],
+    protocol: Protocol,
+    rest: Callable[[], object] = lambda: None,
 ) -> bytes:
     """Return the body of PutRecords.
 
     :param stream: its name or its ARN.
+    :param rest: called after each entry that base64 was made of; CBOR takes no time.
     :raises ValueError, TypeError: for a key that UTF-8 cannot hold; records are checked
         long before they come here.
     """
     if protocol == "cbor":
         return _put_records_in_cbor(stream, entries)
-    return _put_records_in_json(stream, entries)
+    return _put_records_in_json(stream, entries, rest)
 
 
-def _put_records_in_json(stream: str, entries: Sequence[PutRecordsEntry]) -> bytes:
+def _put_records_in_json(
+    stream: str, entries: Sequence[PutRecordsEntry], rest: Callable[[], object]
+) -> bytes:
     named = orjson.dumps(stream_member(stream)).removesuffix(b"}")
     parts = [b'%b,"Records":[%b' % (named, _JSON_OPENING)]
     for entry in entries:
@@ -99,6 +105,7 @@ def _put_records_in_json(stream: str, entries: Sequence[PutRecordsEntry]) -> byt
             b2a_base64(entry.data, newline=False),
             b'","PartitionKey":%b},%b' % (key, _JSON_OPENING),
         )
+        rest()
     parts[-1] = parts[-1].removesuffix(_JSON_OPENING).removesuffix(b",") + b"]}"
     return b"".join(parts)
 
