@@ -200,9 +200,8 @@ class Plot:
     def save(self, name: str) -> None:
         """Write it beside the document."""
         PLOTS.mkdir(exist_ok=True)
-        self._figure.tight_layout()
         file = PLOTS / f"{name}.svg"
-        self._figure.savefig(file, metadata={"Date": None})
+        self._figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
         file.write_text("\n".join(map(str.rstrip, file.read_text().splitlines())) + "\n")
 
     def bars(self, named: dict[str, float], texts: list[str]) -> None:
@@ -254,7 +253,7 @@ def plot_latency(results: Results) -> None:
         values = [1e3 * median_of(rows[label], p) for label in labels]
         at = [number + (place - 1) * 0.27 for number in range(len(labels))]
         plot.axes.bar(at, values, 0.25, label=name, color=(THEIRS, OURS, "#0b3d91")[place])
-    plot.axes.set_xticks(range(len(labels)), labels)
+    plot.axes.set_xticks(range(len(labels)), [label.replace(", ", "\n") for label in labels])
     plot.axes.set_ylabel("ms")
     plot.axes.legend(frameon=False, ncols=3)
     plot.save("latency")
