@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import random
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -361,5 +360,4 @@ def pipelines(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
 
 def full_jitter(monkeypatch: pytest.MonkeyPatch, value: float = 1.0) -> None:
     """Have producers made from now on draw ``value`` each time, instead of at random."""
-    drawn = SimpleNamespace(random=lambda: value, Random=random.Random)
-    monkeypatch.setattr(stream, "random", drawn)
+    monkeypatch.setattr(stream, "_draw", lambda: value)

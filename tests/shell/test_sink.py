@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import time
 import weakref
@@ -14,7 +15,7 @@ import pytest
 from kinesink import ClosedError, DropReason, InvalidRecordError
 from kinesink.shell import origin
 from kinesink.shell import registry as sinks
-from kinesink.testing import AccessDenied, Hang, Latency
+from kinesink.testing import AccessDenied, Hang, Latency, Reset
 from tests.shell.support import (
     PATIENCE,
     adds_up,
@@ -173,6 +174,19 @@ def test_b4_events_expire_while_kinesis_is_down_and_it_is_told(fake: FakeKinesis
     fake.release()
     wait_until(lambda: sink.emit(b"new") and sink.flush(PATIENCE) and b"new" in landed(fake))
     sink.close()
+
+
+def test_the_application_s_random_numbers_are_left_alone(fake: FakeKinesis) -> None:
+    """A program that has seeded them draws the same ones with a sink as without."""
+    random.seed(42)
+    before = random.getstate()
+    fake.faults.append(Reset(operation="PutRecords", times=2))
+    sink = make_sink(fake)
+    assert sink.emit(b"event")
+    assert sink.flush(PATIENCE)
+    assert sink.close()
+    assert sum(call.operation == "PutRecords" for call in fake.calls) == 3
+    assert random.getstate() == before
 
 
 def test_s5_flush_returns_by_its_timeout_whatever_is_queued(fake: FakeKinesis) -> None:

@@ -8,9 +8,9 @@ and counted; the others go into a new pipeline.
 from __future__ import annotations
 
 import math
-import random
 import time
 from copy import copy
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinesink.compression import compressor
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: A pipeline that fails again within so many seconds of its start loses all it holds:
 #: what was moved from the last one may be what it fails at.
 _RESTART_INTERVAL: Final = 60.0
+
+#: Not the generator of :mod:`random`, whose sequence is the application's, as it has seeded it;
+#: and forked children must not draw what their parent draws.
+_draw: Final = SystemRandom().random
 
 #: The only reason that says "our fault".
 _OUR_FAULT: Final = DropReason.INTERNAL
@@ -70,7 +74,7 @@ class Stream:
             self._config,
             stream_name=self.name,
             now=now,
-            jitter=random.random,
+            jitter=_draw,
             wall_offset=time.time() - now,
             compressor=self._compressor,
             rest=breath.rest,
