@@ -88,6 +88,17 @@ def test_it_ends(rests: list[int]) -> None:
     assert rests == []
 
 
+def test_no_thread_rests_where_the_shortest_sleep_is_long(
+    rests: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows before Python 3.11 it is 16 ms."""
+    monkeypatch.setattr(breath, "_SLEEPS_BRIEFLY", False)
+    breath.begin()
+    work()
+    breath.rest()
+    assert rests == []
+
+
 FORK = """
 import os
 from kinesink.shell import breath

@@ -25,14 +25,16 @@ _STRETCH: Final = 100e-6
 #: Seconds asked for; the shortest sleep that is one. Linux makes some 55 µs of it.
 _REST: Final = 1e-6
 
+#: Before Python 3.11 the shortest sleep on Windows takes up to 16 ms.
+_SLEEPS_BRIEFLY: Final = sys.platform != "win32" or sys.version_info >= (3, 11)
+
 #: The threads that rest, and when each last did.
 _rested_at: Final[dict[int, float]] = {}
 
 
 def begin() -> None:
     """Have this thread rest where it calls :func:`rest`, until :func:`end`."""
-    # Before Python 3.11 the shortest sleep on Windows takes up to 16 ms.
-    if sys.platform != "win32" or sys.version_info >= (3, 11):
+    if _SLEEPS_BRIEFLY:
         _rested_at[get_ident()] = time.perf_counter()
 
 
