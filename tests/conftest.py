@@ -67,7 +67,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
             # An event is set under its lock, which a waiter holds for a moment.
             blockbuster.functions[name].can_block_in("threading.py", "set")
         # In its own thread, so that others go on.
-        blockbuster.functions["time.sleep"].can_block_in("kinesink/shell/breath.py", "rest")
+        blockbuster.functions["time.sleep"].can_block_in("kinesink/shell/resting.py", "rest")
         for name, function in blockbuster.functions.items():
             if name.startswith(("sqlite3.", "os.", "io.", "threading.")):
                 # A log call of spool_mode="always" is on disk when it returns, wherever it is

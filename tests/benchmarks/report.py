@@ -9,12 +9,20 @@ beside it. Medians of the rounds; the spread is the least and the greatest.
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks.plans import PLANS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.plans import Plan
 
 Rounds = list[dict[str, Any]]
 Results = dict[str, Rounds]
@@ -222,19 +230,18 @@ def plot_peers(results: Results) -> None:
     plot.save("peers")
 
 
-def plot_lines(results: Results, group: str, title: str, axis: str) -> None:
+def plot_lines(
+    results: Results, group: str, title: str, axis: str, at: Callable[[Plan], int]
+) -> None:
     """Draw CPU per event over sizes or shards, a line for each way in."""
+    rows = of_group(results, group)
     lines: dict[str, dict[int, float]] = {}
-    for label, rounds in of_group(results, group).items():
-        name, _, number = label.rpartition(", ")
-        at = int(number.removesuffix(" bytes").replace(",", "")) if " bytes" in number else None
-        if at is None:
-            # A thousands separator is no separator of words.
-            name, number = re.fullmatch(r"(.*?), ([\d,]+)", label).groups()  # type: ignore[union-attr]
-            at = int(number.replace(",", ""))
-        lines.setdefault(name, {})[at] = statistics.median(cpu(rounds))
+    for plan in PLANS:
+        if plan.group == group and plan.label in rows:
+            name = plan.label.partition(f", {at(plan):,}")[0]
+            lines.setdefault(name, {})[at(plan)] = statistics.median(cpu(rows[plan.label]))
     plot = Plot(title)
-    for (name, points), style in zip(lines.items(), ("-o", "--s"), strict=False):
+    for (name, points), style in zip(lines.items(), ("-o", "--s"), strict=True):
         plot.axes.plot(list(points), list(points.values()), style, label=name, color=OURS)
     plot.axes.set_xscale("log")
     plot.axes.set_ylim(bottom=0)
@@ -275,15 +282,21 @@ def main() -> None:
     document = DOCS / "performance.md"
     text = document.read_text()
     for make in TABLES:
-        name = make.__name__
-        marked = re.compile(f"(<!-- table: {name} -->\n).*?(<!-- end of table -->)", re.DOTALL)
-        text, found = marked.subn(lambda at, make=make: f"{at[1]}{make(results)}\n{at[2]}", text)  # type: ignore[misc]
-        if found != 1:
-            sys.exit(f"docs/performance.md has no place for the table {name}")
+        before, begin, rest = text.partition(f"<!-- table: {make.__name__} -->\n")
+        _, end, after = rest.partition("<!-- end of table -->")
+        if not end:
+            sys.exit(f"docs/performance.md has no place for the table {make.__name__}")
+        text = f"{before}{begin}{make(results)}\n{end}{after}"
     document.write_text(text)
     plot_peers(results)
-    plot_lines(results, "sizes", "CPU per delivered event by its size", "bytes")
-    plot_lines(results, "shards", "CPU per delivered event by the number of shards", "shards")
+    plot_lines(
+        results, "sizes", "CPU per delivered event by its size", "bytes",
+        lambda plan: plan.case.size,
+    )  # fmt: skip
+    plot_lines(
+        results, "shards", "CPU per delivered event by the number of shards", "shards",
+        lambda plan: plan.nature.shards,
+    )  # fmt: skip
     plot_latency(results)
     plot_application(results)
 

@@ -40,7 +40,8 @@ class Case(NamedTuple):
 
     events: int = 100_000
     size: int = 200
-    """Bytes of an event, ready-made or of the message of a log call."""
+    """Bytes of a ready-made event. A log call's message has 150 less, which makes an event of
+    some 100 more: it says when, where and by whom."""
     backend: Backend = "asyncio"
     rate: float = 1_000.0
     """Events per second, in rows that have a pace."""
@@ -59,6 +60,11 @@ def payload(size: int) -> bytes:
     return b'{"message":"' + b"x" * (size - 15) + b'"}\n'
 
 
+def message(case: Case) -> str:
+    """Return what a log call of the case says."""
+    return "x" * max(8, case.size - 150)
+
+
 def settings(url: str, case: Case) -> dict[str, Any]:
     """Return options without pacing, for the endpoint has no limits, and with enough room."""
     return {
@@ -68,15 +74,25 @@ def settings(url: str, case: Case) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def stopwatch(events: int) -> Callable[[], Result]:
+    """Return what says what has been spent since now."""
+    wall, cpu = time.perf_counter(), time.process_time()
+
+    def spent() -> Result:
+        return {
+            "cpu": time.process_time() - cpu,
+            "wall": time.perf_counter() - wall,
+            "events": events,
+        }
+
+    return spent
+
+
 def measure(work: Callable[[], Any], events: int) -> Result:
     """Run ``work`` and say what it took."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    spent = stopwatch(events)
     work()
-    return {
-        "cpu": time.process_time() - cpu,
-        "wall": time.perf_counter() - wall,
-        "events": events,
-    }
+    return spent()
 
 
 def must(delivered: object, account: Callable[[], object]) -> None:
@@ -105,7 +121,7 @@ def logger_with(handler: logging.Handler) -> logging.Logger:
 def null_handler(_: str, case: Case) -> Result:
     """Log to nowhere: what the standard library itself costs."""
     logger = logger_with(logging.NullHandler())
-    filler = "x" * case.size
+    filler = message(case)
     _log(logger, case.events // 10, filler)
     return measure(lambda: _log(logger, case.events, filler), case.events)
 
@@ -116,8 +132,7 @@ def handler(url: str, case: Case) -> Result:
 
     door = KinesisHandler(**settings(url, case))
     logger = logger_with(door)
-    # An event has some 130 bytes beside its message.
-    filler = "x" * max(8, case.size - 150)
+    filler = message(case)
     _log(logger, 1000, filler)
     must(door.flush(30), door.statistics)
 
@@ -144,7 +159,7 @@ def structlog(url: str, case: Case) -> Result:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),
     ).bind()
-    filler = "x" * max(8, case.size - 150)
+    filler = message(case)
 
     def log(events: int) -> None:
         for number in range(events):
@@ -166,7 +181,7 @@ def opentelemetry(url: str, case: Case) -> Result:
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(door)
     logger = provider.get_logger("bench")
-    filler = "x" * max(8, case.size - 150)
+    filler = message(case)
 
     def log(events: int) -> None:
         for number in range(events):
@@ -236,15 +251,11 @@ def producer(url: str, case: Case) -> Result:
     async def run() -> Result:
         async with Producer(Config(**{**settings(url, case), "max_pending_bytes": 8 << 20})) as to:
             await (await to.put(data)).wait()
-            wall, cpu = time.perf_counter(), time.process_time()
+            spent = stopwatch(case.events)
             outcomes = [await to.put(data) for _ in range(case.events)]
             for outcome in outcomes:
                 must((await outcome.wait()).success, lambda: "a record was not delivered")
-            return {
-                "cpu": time.process_time() - cpu,
-                "wall": time.perf_counter() - wall,
-                "events": case.events,
-            }
+            return spent()
 
     return run_on(case, run)
 
@@ -314,18 +325,14 @@ def aiokpl(url: str, case: Case) -> Result:
         async with peer.Producer(peer.Config(region="us-east-1", endpoint_url=url)) as target:
             outcome = await target.put_record(stream=STREAM, partition_key="k", data=data)
             await outcome.wait()
-            wall, cpu = time.perf_counter(), time.process_time()
+            spent = stopwatch(case.events)
             outcomes = [
                 await target.put_record(stream=STREAM, partition_key=KEYS[n % 1000], data=data)
                 for n in range(case.events)
             ]
             for outcome in outcomes:
                 await outcome.wait()
-            return {
-                "cpu": time.process_time() - cpu,
-                "wall": time.perf_counter() - wall,
-                "events": case.events,
-            }
+            return spent()
 
     return asyncio.run(run())
 
@@ -344,15 +351,11 @@ def async_kinesis(url: str, case: Case) -> Result:
         ) as target:  # fmt: skip
             await target.put(text)
             await target.flush()
-            wall, cpu = time.perf_counter(), time.process_time()
+            spent = stopwatch(case.events)
             for _ in range(case.events):
                 await target.put(text)
             await target.flush()
-            return {
-                "cpu": time.process_time() - cpu,
-                "wall": time.perf_counter() - wall,
-                "events": case.events,
-            }
+            return spent()
 
     return asyncio.run(run())
 
@@ -413,7 +416,7 @@ def paced(url: str, case: Case) -> Result:
 
     door = KinesisHandler(STREAM, endpoint_url=url, region_name="us-east-1", **case.options)
     logger = logger_with(door)
-    filler = "x" * max(8, case.size - 150)
+    filler = message(case)
     logger.info("the first")
     must(door.flush(30), door.statistics)
     begin, cpu, sent = time.perf_counter(), time.process_time(), 0
@@ -526,7 +529,7 @@ def outage_memory(_: str, case: Case) -> Result:
     logger.info("the first")
     door.flush(0.5)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    filler = "x" * max(8, case.size - 150)
+    filler = message(case)
     for number in range(case.events):
         logger.info("user %s did %d", filler, number)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kinesink.shell.courier import Courier
+from kinesink.shell.threads import Token
 from tests.shell.support import PATIENCE, wait_until
 
 if TYPE_CHECKING:
@@ -46,26 +47,25 @@ def test_a_call_does_not_wait_for_its_own_end() -> None:
     assert seconds < PATIENCE / 2
 
 
-class Tokens:
+class Tokens(Token):
     """The right to start a thread, given back just before one more call comes in."""
 
     def __init__(self, courier: Courier, late: Callable[[], object], *, taken: bool) -> None:
+        super().__init__()
         self._courier = courier
         self._taken = taken
         self._late = [late]
         self.asked = 0
 
-    def append(self, _: object) -> None:
+    def give_back(self) -> None:
         """Take the token back, and send once more."""
         if self._late:
             self._courier._waiting.append(self._late.pop())
 
-    def pop(self) -> bool:
+    def take(self) -> bool:
         """Give the token away; later ones may be taken already."""
         self.asked += 1
-        if self._taken and self.asked > 1:
-            raise IndexError
-        return True
+        return not (self._taken and self.asked > 1)
 
 
 def test_a_call_that_comes_while_the_thread_ends_is_made() -> None:
@@ -73,7 +73,7 @@ def test_a_call_that_comes_while_the_thread_ends_is_made() -> None:
     courier = Courier("calls")
     made: list[str] = []
     late = Tokens(courier, lambda: made.append("late"), taken=False)
-    courier._may_start = late  # type: ignore[assignment]
+    courier._token = late
     courier.send(lambda: made.append("first"))
     wait_until(lambda: made == ["first", "late"])
 
@@ -83,7 +83,7 @@ def test_a_call_that_another_thread_makes_is_left_to_it() -> None:
     courier = Courier("calls")
     made: list[str] = []
     tokens = Tokens(courier, lambda: made.append("late"), taken=True)
-    courier._may_start = tokens  # type: ignore[assignment]
+    courier._token = tokens
     courier.send(lambda: made.append("first"))
     wait_until(lambda: tokens.asked == 2)
     assert made == ["first"]

@@ -15,14 +15,13 @@ import contextvars
 import sys
 import threading
 import weakref
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinesink.core.records import DropReason
 from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.readiness import Vitals
-from kinesink.shell import breath, children, hosts, imports, lambda_runtime, origin
+from kinesink.shell import children, hosts, imports, lambda_runtime, origin, resting
 from kinesink.shell.flush import Flush, Latch
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.left import Left
@@ -32,7 +31,7 @@ from kinesink.shell.reporter import Reporter
 from kinesink.shell.spool_start import spooler_of
 from kinesink.shell.submission import Submissions
 from kinesink.shell.teller import Teller
-from kinesink.shell.threads import start_daemon
+from kinesink.shell.threads import Token, start_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,9 +81,7 @@ class Background:
         _everyone.add(self)
 
     def _reset(self) -> None:
-        # One token: who pops it may start a thread. A lock could be held by the very
-        # thread that a signal handler interrupts.
-        self._may_start = deque([True])
+        self._token = Token()
         self._reporter = self.teller.reporter
         self._spooler = spooler_of(self._config, self._intake)
         #: The futures of what was submitted.
@@ -116,9 +113,7 @@ class Background:
             self._give_token_back()
 
     def _take_token(self) -> bool:
-        try:
-            self._may_start.pop()
-        except IndexError:
+        if not self._token.take():
             return False
         # A new one, because clearing the old one takes a lock that the code which this
         # call interrupts may hold.
@@ -130,19 +125,19 @@ class Background:
         self._intake.wake = self.start
         self._ended.set()
         # In this order: who sees that nobody is awake must find the token.
-        self._may_start.append(True)
+        self._token.give_back()
         self._intake.awake = False
 
     def request_flush(self, flush: Flush) -> None:
         """Ask for a flush of what is in the intake now."""
         self._intake.command(partial(_begin_flush, flush))
-        if self._may_start and interpreter_exits() and self._take_token():
+        if self._token and interpreter_exits() and self._take_token():
             # Nobody else will: once the exit has begun, Python 3.12 starts no more threads.
             self._serve_here()
 
     def stop(self) -> None:
         """Ask the thread to deliver what is pending and to end."""
-        if not self._may_start:
+        if not self._token:
             self._intake.command(self._stop_now)
 
     def wait_ended(self, timeout: float) -> bool:
@@ -163,12 +158,12 @@ class Background:
     @property
     def is_running(self) -> bool:
         """Whether there is a thread."""
-        return not self._may_start
+        return not self._token
 
     @property
     def idle(self) -> bool:
         """Whether there is no thread and nothing for one to do."""
-        return bool(self._may_start) and not self._intake.waiting
+        return bool(self._token) and not self._intake.waiting
 
     @property
     def record_max_bytes(self) -> int | None:
@@ -221,7 +216,7 @@ class Background:
             # because imports wait for each other.
             imports.load(backend)
             if not hosts.has_greenlets():
-                breath.begin()
+                resting.begin()
             import anyio  # noqa: PLC0415 - not before the first event
 
             from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio
@@ -235,7 +230,7 @@ class Background:
             self._producer = producer
             anyio.run(self._produce, producer, backend, backend=backend, backend_options=options)
         finally:
-            breath.end()
+            resting.end()
             origin.unmark_thread()
 
     async def _produce(self, producer: Producer, backend: Backend) -> None:
@@ -308,7 +303,7 @@ class Background:
             return
         # Also for a producer that is only beginning: its thread may be slow to import.
         self._intake.guard = self._guarded
-        if not self._may_start:
+        if not self._token:
             self._intake.attach(self._intake.wake)
             self._intake.awake = False
 

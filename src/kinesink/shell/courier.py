@@ -14,7 +14,7 @@ from contextvars import copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
-from kinesink.shell.threads import start_daemon
+from kinesink.shell.threads import Token, start_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,14 +34,13 @@ class Courier:
         """
         self._name = name
         self._waiting: deque[Callable[[], object]] = deque(maxlen=most_waiting)
-        # One token: who pops it starts the thread.
-        self._may_start = deque([True])
+        self._token = Token()
         self._thread_id: int | None = None
 
     def send(self, call: Callable[[], object]) -> None:
         """Have something called soon; it must not raise."""
         self._waiting.append(call)
-        if not self._take_token():
+        if not self._token.take():
             return
         context = copy_context()
 
@@ -74,7 +73,7 @@ class Courier:
     @property
     def idle(self) -> bool:
         """Whether every call has returned."""
-        return bool(self._may_start) and not self._waiting
+        return bool(self._token) and not self._waiting
 
     def _is_calling(self) -> bool:
         return self._thread_id == get_ident()
@@ -88,13 +87,7 @@ class Courier:
             finally:
                 # Whatever a call has raised: the next one must find somebody to make it.
                 self._thread_id = None
-                self._may_start.append(True)
+                self._token.give_back()
             # Whoever came since has found no token, or has taken it.
-            if not self._waiting or not self._take_token():
+            if not self._waiting or not self._token.take():
                 return
-
-    def _take_token(self) -> bool:
-        try:
-            return self._may_start.pop()
-        except IndexError:
-            return False

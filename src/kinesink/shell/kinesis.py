@@ -17,7 +17,7 @@ import anyio
 from kinesink.aws_options import StreamArn
 from kinesink.core import retry_policy
 from kinesink.core.records import Answered, Failure
-from kinesink.shell import breath, wire
+from kinesink.shell import resting, wire
 from kinesink.shell.credentials import Signer
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class KinesisClient:
             :func:`kinesink.shell.wire.encode_put_records`.
         """
         encode = partial(
-            wire.encode_put_records, self._stream(stream_name), entries, rest=breath.rest
+            wire.encode_put_records, self._stream(stream_name), entries, rest=resting.rest
         )
         results = await self._within(
             timeout, partial(self._ask, "PutRecords", encode, wire.decode_put_records), "data"
@@ -223,7 +223,7 @@ class KinesisClient:
         signed = await self._signer.sign(wire.request_headers(operation, protocol), body, to)
         if isinstance(signed, Failure):
             return signed
-        breath.rest()
+        resting.rest()
         connections = self._connections(signed.destination)
         if isinstance(connections, Failure):
             return connections

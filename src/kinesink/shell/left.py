@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from kinesink.shell.reporter import events_in_words, not_delivered
+from kinesink.shell.reporter import events_in_words, not_delivered, not_told_yet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +76,8 @@ class Left:
         last_error = self._last_error()
         lost = account.pending - account.spooled
         name = self._config.stream_name
-        # What was told before is not told again, for whoever adds up.
-        news = min(lost, untold)
-        size = account.pending_bytes * news // max(1, lost)
-        text = not_delivered(news, size, name, timeout, last_error)
+        news = not_told_yet(lost, account.pending_bytes, untold)
+        text = not_delivered(*news, name, timeout, last_error)
         if not account.spooled:
             return text
         kept = f"{events_in_words(account.spooled)} for {name!r} kept in {self._config.spool_path}"

@@ -20,12 +20,12 @@ from kinesink.core.records import DropReason
 from kinesink.shell import origin
 from kinesink.shell.account import total
 from kinesink.shell.arrivals import contents_of
-from kinesink.shell.breath import rest
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES, KeyedEvent
 from kinesink.shell.overflow import HELD_SHARE, excess_bytes
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.pulse import Pulse
-from kinesink.shell.reporter import not_delivered
+from kinesink.shell.reporter import not_delivered, not_told_yet
+from kinesink.shell.resting import rest
 from kinesink.shell.stream import ends_only
 from kinesink.shell.stream_work import REST_AFTER_ERROR, StreamWork
 from kinesink.shell.streams import Streams
@@ -177,9 +177,8 @@ class ProducerTask:
             self._abandon(stream, timeout, now)
             self._leave()
             kept = 0 if spooling is None else spooling.kept - kept
-            news = min(lost, untold)
+            news, size = not_told_yet(lost, lost_bytes, untold)
             if news:
-                size = lost_bytes * news // lost
                 text = not_delivered(news, size, stream.name, timeout, last_error)
                 if kept:
                     text += f"; {kept} of them kept in {self._config.spool_path}"

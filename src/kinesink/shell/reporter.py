@@ -138,6 +138,17 @@ def not_delivered(
     return f"{text}; last error: {last_error}" if last_error else text
 
 
+def not_told_yet(events: int, data_bytes: int, untold: int) -> tuple[int, int]:
+    """Return how many of the events that are lost were not told before, and their bytes.
+
+    Which ones these are is not known: as many as there can be, of the average size.
+
+    :param untold: events that have come since.
+    """
+    news = min(events, untold)
+    return news, data_bytes * news // max(1, events)
+
+
 def _size_in_words(size: int) -> str:
     if size < 1024:  # noqa: PLR2004 - below a KiB
         return f"{size} bytes"

@@ -17,7 +17,7 @@ from kinesink.compression import compressor
 from kinesink.core.effects import Delivered, Dropped, Report
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.records import DropReason, RecordResult, UserRecord
-from kinesink.shell import breath
+from kinesink.shell import resting
 from kinesink.shell.intake import EVENT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Stream:
             jitter=_draw,
             wall_offset=time.time() - now,
             compressor=self._compressor,
-            rest=breath.rest,
+            rest=resting.rest,
         )
 
     def expect(self, record: UserRecord, ticket: Ticket) -> None:

@@ -1,13 +1,42 @@
-"""Start a thread from wherever a log call may come from."""
+"""Start a thread, one at a time, from wherever a log call may come from."""
 
 from __future__ import annotations
 
 import _thread
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class Token:
+    """The right to start a thread: whoever has it may, and nobody else.
+
+    No lock, which could be held by the very code that a signal handler interrupts: each method
+    is one operation in C.
+    """
+
+    __slots__ = ("_here",)
+
+    def __init__(self) -> None:
+        self._here = deque([True])
+
+    def __bool__(self) -> bool:
+        """Tell whether nobody has it."""
+        return bool(self._here)
+
+    def take(self) -> bool:
+        """Take it; return whether it was there."""
+        try:
+            return self._here.pop()
+        except IndexError:
+            return False
+
+    def give_back(self) -> None:
+        """Let the next one take it."""
+        self._here.append(True)
 
 
 def start_daemon(run: Callable[[], None], name: str) -> bool:
