@@ -252,6 +252,20 @@ class TestExceptions:
         """``exception()`` outside of an except block has nothing to tell."""
         assert details_of(event="x", exc_info=exc_info).exception is None
 
+    @pytest.mark.parametrize("in_a_tuple", [False, True])
+    def test_what_refuses_to_be_looked_at_is_none(self, *, in_a_tuple: bool) -> None:
+        """Not even its class can be had, nor whether it is true."""
+
+        class Refuses:
+            def __getattribute__(self, _name: str) -> object:
+                raise UnicodeError
+
+            def __bool__(self) -> bool:
+                raise UnicodeError
+
+        refuses = Refuses()
+        assert exception_of((1, refuses, None) if in_a_tuple else refuses) is None
+
     def test_a_rendered_text_is_the_stack_trace(self) -> None:
         """As ``format_exc_info`` leaves it."""
         assert exception_in(event="x", exception="Traceback …") == (None, None, "Traceback …")

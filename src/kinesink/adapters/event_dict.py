@@ -209,13 +209,21 @@ def _rare(event_dict: Mapping[Any, Any], attributes: dict[Any, Any]) -> _Rare:
 
 def exception_of(exc_info: object) -> ExceptionFields | None:
     """Return the exception of whatever ``exc_info`` may be: a triple, an exception, True."""
+    try:
+        found = _error_of(exc_info)
+    except Exception:  # noqa: BLE001 - what refuses to be looked at is no exception
+        return None
+    return None if found is None else exception_fields(*found)
+
+
+def _error_of(exc_info: object) -> tuple[BaseException, TracebackType | None] | None:
     if isinstance(exc_info, BaseException):
-        return exception_fields(exc_info, exc_info.__traceback__)
+        return exc_info, exc_info.__traceback__
     if exc_info and not isinstance(exc_info, tuple):
         exc_info = sys.exc_info()
     match exc_info:
         case (_, BaseException() as error, TracebackType() | None as trace):
-            return exception_fields(error, trace)
+            return error, trace
         case _:
             return None
 
