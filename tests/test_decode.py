@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 import kinesink
 from kinesink import DeaggregatedRecord, MalformedRecordError, deaggregate
 from kinesink.compression import compressor
-from kinesink.core.aggregated_record import MAGIC, AggregateTables
+from kinesink.core.aggregated_record import MAGIC
 from kinesink.core.lines import join
 from tests.conftest import WITHOUT_EXTRAS
+from tests.core.entries import aggregated
 
 if TYPE_CHECKING:
     from kinesink.core.options import Compression, Framing
@@ -26,14 +27,6 @@ NEEDS_ZSTD = pytest.mark.skipif(
 )
 COMPRESSIONS = ["gzip", pytest.param("zstd", marks=NEEDS_ZSTD)]
 LINES = st.lists(st.binary(max_size=60).map(lambda d: d.replace(b"\n", b"") + b"\n"), min_size=1)
-
-
-def aggregated(*records: tuple[str, int | None, bytes]) -> bytes:
-    """Return an aggregated record."""
-    tables = AggregateTables()
-    for key, hash_key, data in records:
-        tables.add(key, hash_key, len(data))
-    return tables.encode([data for _, _, data in records])
 
 
 def data_of(record: bytes, framing: Framing | None = None) -> list[bytes]:

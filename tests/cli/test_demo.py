@@ -22,8 +22,8 @@ from kinesink.cli.demo import Demo
 from kinesink.cli.dummy_account import dummy_account
 from kinesink.cli.plan import STREAM_NAME, Plan
 from kinesink.cli.workload import Workload, log_event
-from kinesink.core.aggregated_record import AggregateTables
 from kinesink.testing import AccessDenied, FakeKinesis, RequestError, Rewrite
+from tests.core.entries import aggregated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,18 +237,13 @@ class TestConsumer:
 
     def test_it_reads_single_records_and_aggregates(self) -> None:
         """Both are what producers write."""
-        tables = AggregateTables()
-        tables.add("key", None, len(EVENT))
-        tables.add("key", 0, len(EVENT))
-        seen = self.seen(EVENT, tables.encode([EVENT, EVENT]))
+        seen = self.seen(EVENT, aggregated(("key", None, EVENT), ("key", 0, EVENT)))
         assert (seen.events, seen.aggregates) == (3, 1)
 
     def test_it_drops_an_aggregate_with_an_event_astray(self) -> None:
         """As the Kinesis Client Library does, without a word; the account must show it."""
-        tables = AggregateTables()
-        tables.add("key", 0, len(EVENT))
-        tables.add("key", 2**128 - 1, len(EVENT))
-        seen = self.seen(tables.encode([EVENT, EVENT]), shards=2)
+        astray = aggregated(("key", 0, EVENT), ("key", 2**128 - 1, EVENT))
+        seen = self.seen(astray, shards=2)
         assert seen.events == 0
 
     def test_it_reads_on_while_it_is_behind(self) -> None:

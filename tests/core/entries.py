@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kinesink.core.aggregated_record import AggregateTables
 from kinesink.core.collector import Collector
 from kinesink.core.entry import Entry, raw_entry
+from kinesink.core.hash_key import Keys
 from kinesink.core.options import PipelineOptions
 from kinesink.core.pace import Quiet, ShardPace
 from kinesink.core.rate_limiter import RateLimiter
@@ -69,11 +70,37 @@ def keyed_entry(
 
 def aggregate_of(*records: UserRecord, predicted: ShardId | None = None) -> Entry:
     """Return an aggregated record of keyed user records."""
-    tables = AggregateTables()
-    for record in records:
-        tables.add(record.partition_key or "", record.explicit_hash_key, len(record.data))
+    tables = tables_of(
+        *((r.partition_key or "", r.explicit_hash_key, len(r.data)) for r in records)
+    )
     size = tables.size + len((records[0].partition_key or "").encode())
     return Entry(list(records), size=size, predicted=predicted, tables=tables)
+
+
+def tables_of(*events: tuple[str, int | None, int]) -> AggregateTables:
+    """Return the tables of events, each given by its keys and the length of its data."""
+    tables = AggregateTables()
+    data = [bytes(length) for _, _, length in events]
+    keys = [Keys(key, hash_key) for key, hash_key, _ in events]
+    assert tables.fill(data, keys, 0, len(events)) == len(events)
+    return tables
+
+
+def aggregated(*records: tuple[str, int | None, bytes]) -> bytes:
+    """Return an aggregated record."""
+    tables = tables_of(*((key, hash_key, len(data)) for key, hash_key, data in records))
+    return tables.encode([data for _, _, data in records])
+
+
+def together(records: list[UserRecord], arrival: float = 0.0) -> Chunk:
+    """Return user records with keys as one content."""
+    keys = [keys for record in records for keys in record.each_keys()]
+    return Chunk([record.data for record in records], arrival, keys=keys)
+
+
+def user_records(entry: Entry) -> list[UserRecord]:
+    """Return the contents that are user records of their own."""
+    return [content for content in entry.contents if isinstance(content, UserRecord)]
 
 
 def shard_id(number: int) -> ShardId:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesink.core.aggregated_record import (
+    _PARTITION_KEY_FIELDS,
     _VARINTS,
     MAGIC,
     AggregateTables,
@@ -24,7 +25,9 @@ from kinesink.core.aggregated_record import (
     string_field_bytes,
     varint,
 )
+from kinesink.core.hash_key import Keys
 from kinesink.core.limits import MAX_HASH_KEY
+from tests.core.entries import tables_of
 
 GOLDEN = bytes.fromhex(
     "f3899ac2 0a026b31 120135 1a0508001a0141 1a08080010001a024243 0bc0b8738415db6a9ce75794b6af9fea"
@@ -45,13 +48,14 @@ user_records = st.builds(SubRecord, keys, hash_keys, data)
 def aggregate(records: list[SubRecord]) -> tuple[bytes, int]:
     """Return the aggregated record of `records`, and the size that was told beforehand."""
     tables, ahead = AggregateTables(), AggregateTables()
-    for record in records:
-        one = record.partition_key, record.explicit_hash_key, len(record.data)
-        assert ahead.add(*one)
-        assert not tables.add(*one, ahead.size - 1)
-        assert tables.add(*one, ahead.size)
+    data = [record.data for record in records]
+    keys = [Keys(record.partition_key, record.explicit_hash_key) for record in records]
+    for one in range(len(records)):
+        assert ahead.fill(data, keys, one, one + 1) == one + 1
+        assert tables.fill(data, keys, one, len(records), ahead.size - 1) == one
+        assert tables.fill(data, keys, one, one + 1, ahead.size) == one + 1
         assert tables.size == ahead.size
-    return tables.encode([record.data for record in records]), tables.size
+    return tables.encode(data), tables.size
 
 
 def sealed(body: bytes) -> bytes:
@@ -107,9 +111,32 @@ class TestEncoding:
     def test_one_record_adds_at_most_its_data_its_key_and_62_bytes(self) -> None:
         """The bound that callers may rely on without looking at the tables."""
         for length in EDGES:
-            tables = AggregateTables()
-            assert tables.add("k" * 256, MAX_HASH_KEY, length)
+            tables = tables_of(("k" * 256, MAX_HASH_KEY, length))
             assert tables.size - AggregateTables().size <= length + 256 + 62
+
+    @given(st.lists(user_records, max_size=30), st.integers(0, 3000))
+    def test_many_events_are_added_as_each_by_itself(
+        self, records: list[SubRecord], limit: int
+    ) -> None:
+        """Up to the first that does not fit; a second call goes on there."""
+        data = [record.data for record in records]
+        keys = [Keys(record.partition_key, record.explicit_hash_key) for record in records]
+        tables, one_by_one = AggregateTables(), AggregateTables()
+        end = tables.fill(data, keys, 0, len(data), limit)
+        for one in range(end):
+            assert one_by_one.fill(data, keys, one, one + 1, limit) == one + 1
+        assert tables.size == one_by_one.size
+        assert tables.encode(data[:end]) == one_by_one.encode(data[:end])
+        if end < len(data):
+            assert one_by_one.fill(data, keys, end, end + 1, limit) == end
+        assert tables.fill(data, keys, end, len(data)) == len(data)
+        assert len(tables.encode(data)) == tables.size
+
+    def test_what_is_remembered_of_partition_keys_is_bounded(self) -> None:
+        """A process that has a new key for each event pays for encoding it, never in memory."""
+        for number in range(3 * _PARTITION_KEY_FIELDS._MOST):
+            assert _PARTITION_KEY_FIELDS[f"k{number}"].endswith(b"k%d" % number)
+            assert len(_PARTITION_KEY_FIELDS) <= _PARTITION_KEY_FIELDS._MOST
 
     @given(st.integers(0, 20_000))
     def test_shared_keys_and_cached_headers_give_the_same_bytes(self, length: int) -> None:

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinesink.core.aggregated_record import decode
+from kinesink.core.aggregated_record import SubRecord, decode
 from kinesink.core.aggregator import Aggregator, Sharing
-from kinesink.core.entry import effective_hash_key
+from kinesink.core.hash_key import Keys
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.records import Chunk, UserRecord
-from tests.core.entries import OPTIONS, keyed, keyless, shard_id
+from tests.core.entries import OPTIONS, keyed, keyless, shard_id, together
 
 if TYPE_CHECKING:
+    from kinesink.core.aggregator import Group
     from kinesink.core.entry import Entry
     from kinesink.core.records import ShardId
 
@@ -93,7 +94,7 @@ class TestKeyless:
             if user_records:
                 for datum in data:
                     record = UserRecord(datum, arrival=0.0)
-                    if window.fits(record):
+                    if window.fits(datum, 1):
                         assert window.add_keyless(record) == []
                     else:
                         too_large.append(datum)
@@ -176,7 +177,9 @@ class TestKeyed:
         """Whatever the keys are that give it."""
         window = aggregator(sharing=Sharing.HASH_KEY)
         for key, explicit in (("a", 5), ("b", None), ("c", 5), ("b", None)):
-            window.add_keyed(keyed(key.encode(), key, explicit_hash_key=explicit), None)
+            record = keyed(key.encode(), key, explicit_hash_key=explicit)
+            (keys,) = record.each_keys()
+            window.add_keyed(record, keys.hash_key)
         entries = window.take(1.0)
 
         assert [entry.data() for entry in entries] == [[b"a", b"c"], [b"b", b"b"]]
@@ -212,6 +215,7 @@ class TestKeyed:
             ),
             max_size=60,
         ),
+        at_once=st.booleans(),
         max_bytes=st.integers(256, 2000),
         record_max_bytes=st.integers(1024, 3000),
         max_events=st.none() | st.integers(1, 20),
@@ -220,6 +224,7 @@ class TestKeyed:
         self,
         *,
         records: list[tuple[str, int | None, int, int | None]],
+        at_once: bool,
         max_bytes: int,
         record_max_bytes: int,
         max_events: int | None,
@@ -228,16 +233,31 @@ class TestKeyed:
         window = aggregator(
             max_bytes=max_bytes, record_max_bytes=record_max_bytes, max_events=max_events
         )
-        added = []
-        for key, explicit, length, shard in records:
-            record = keyed(bytes(length), key, explicit_hash_key=explicit)
-            if window.fits(record):
-                added.append(record)
-                window.add_keyed(record, None if shard is None else shard_id(shard))
+        groups: dict[Group, list[UserRecord]] = {}
+        for number, (key, explicit, length, shard) in enumerate(records):
+            record = keyed(b"%d." % number + bytes(length), key, explicit_hash_key=explicit)
+            if window.fits(record.data, len(key.encode())):
+                hash_key = record.each_keys()[0].hash_key
+                group_of_it: Group = hash_key if shard is None else shard_id(shard)
+                groups.setdefault(group_of_it, []).append(record)
+        for group, of_it in groups.items():
+            for content in [together(of_it)] if at_once else of_it:
+                window.add_keyed(content, group)
         entries = window.take(math.inf)
 
-        carried = [record for entry in entries for record in entry.user_records()]
-        assert sorted(map(id, carried)) == sorted(map(id, added))
+        for group, of_it in groups.items():
+            carried = [
+                SubRecord(keys.partition_key, keys.explicit_hash_key, datum)
+                for entry in entries
+                if group == (entry.predicted or entry.low)
+                for content in entry.contents
+                for datum, keys in zip(content.each(), content.each_keys(), strict=True)
+            ]
+            assert carried == [
+                SubRecord(each.partition_key or "", each.explicit_hash_key, each.data)
+                for each in of_it
+            ]
+        assert sum(entry.events for entry in entries) == sum(map(len, groups.values()))
         for entry in entries:
             assert wire_bytes(entry) == entry.size <= record_max_bytes
             assert entry.events <= (max_events or math.inf)
@@ -273,9 +293,9 @@ class TestKeyed:
         self, key: str | None, length: int, *, fits: bool
     ) -> None:
         """In bytes of UTF-8; a keyless one gets a key of one byte."""
-        record = UserRecord(bytes(length), arrival=0.0, partition_key=key)
+        key_bytes = 1 if key is None else Keys(key, None).size
 
-        assert aggregator().fits(record) is fits
+        assert aggregator().fits(bytes(length), key_bytes) is fits
 
 
 class TestWindow:
@@ -379,7 +399,7 @@ class TestCost:
             for number in range(shards):
                 window.add_keyed(keyed(), shard_id(number))
             record = keyed()
-            effective_hash_key(record)
+            assert record.each_keys()[0].hash_key
             calls.append(_count_calls(window, record, shard_id(0)))
 
         assert calls[0] == calls[1]

@@ -8,7 +8,7 @@ from kinesink.core.attempts import AttemptLog
 from kinesink.core.effects import Delivered, Dropped
 from kinesink.core.entry import Entry
 from kinesink.core.records import ATTEMPTS_KEPT, Attempt, DropReason, EntryResult, Failure
-from tests.core.entries import Results, aggregate_of, keyed, keyless
+from tests.core.entries import Results, aggregate_of, keyed, keyless, user_records
 
 if TYPE_CHECKING:
     from kinesink.core.effects import Effect
@@ -70,7 +70,7 @@ class TestAttempts:
         log.attempted(silent, TAKEN, started=0.0, duration=0.0)
 
         assert effects == []
-        assert [len(record.attempts) for record in silent.user_records()] == [0, 1]
+        assert [len(record.attempts) for record in user_records(silent)] == [0, 1]
 
 
 class TestDrops:

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinesink.core.aggregated_record import SubRecord, decode
-from kinesink.core.entry import KEYLESS_PARTITION_KEYS, Entry, effective_hash_key, raw_entry
+from kinesink.core.entry import KEYLESS_PARTITION_KEYS, Entry, raw_entry
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
-from tests.core.entries import Results, aggregate_of, keyed, keyless, shard_id
+from kinesink.core.records import UserRecord
+from tests.core.entries import Results, aggregate_of, keyed, keyless, shard_id, user_records
 
 
 class TestKeyed:
@@ -48,13 +49,6 @@ class TestKeyed:
         assert entry.outer_hash_key == 7
         alone = raw_entry(records[0], None)
         assert alone.low == alone.high == alone.outer_hash_key == 7
-
-    def test_the_effective_hash_key_is_computed_once(self) -> None:
-        """And kept: a retried record is not hashed again."""
-        record = keyed(partition_key="a")
-        assert effective_hash_key(record) == hash_key_of("a")
-        record.partition_key = "b"
-        assert effective_hash_key(record) == hash_key_of("a")
 
     def test_it_counts_for_its_data_and_its_partition_key(self) -> None:
         """In bytes of UTF-8; the explicit hash key is free."""
@@ -110,14 +104,13 @@ class TestKeyless:
     @given(st.lists(st.binary(max_size=300), min_size=1, max_size=30), st.integers(0, 15))
     def test_contents_keep_their_order(self, data: list[bytes], split: int) -> None:
         """Chunks and keyless user records alike."""
-        record = keyed(b"last")
-        record.partition_key = None
+        record = UserRecord(b"last", arrival=0.0)
         contents = [keyless(*part) for part in (data[:split], data[split:]) if part]
         entry = Entry([*contents, record], size=0)
 
         assert entry.data() == [*data, b"last"]
         assert entry.events == len(data) + 1
-        assert [each.data for each in entry.user_records()] == [b"last"]
+        assert [each.data for each in user_records(entry)] == [b"last"]
 
 
 class TestBookkeeping:

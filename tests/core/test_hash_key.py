@@ -10,6 +10,7 @@ from kinesink.core.hash_key import (
     HashKeyRange,
     check_partition_key,
     hash_key_of,
+    keys_of,
     parse_explicit_hash_key,
 )
 from kinesink.core.limits import MAX_HASH_KEY
@@ -52,6 +53,43 @@ class TestPartitionKeys:
         """The message names the type that was given."""
         with pytest.raises(TypeError, match=type(key).__name__):
             check_partition_key(key)
+
+
+class TestKeys:
+    """The two keys of an event."""
+
+    def test_the_explicit_hash_key_counts_more(self) -> None:
+        """Without one, the partition key's hash."""
+        keys = keys_of("é", None)
+        assert keys is not None
+        assert (keys.partition_key, keys.explicit_hash_key, keys.size) == ("é", None, 2)
+        assert keys.hash_key == hash_key_of("é")
+        explicit = keys_of("é", "7")
+        assert explicit is not None
+        assert (explicit.explicit_hash_key, explicit.hash_key) == (7, 7)
+
+    def test_a_hash_key_alone_gets_a_partition_key(self) -> None:
+        """Kinesis wants one; and without either there are none."""
+        keys = keys_of(None, 7)
+        assert keys is not None
+        assert (keys.partition_key, keys.hash_key) == ("0", 7)
+        assert keys_of(None, None) is None
+
+    def test_many_events_share_them(self) -> None:
+        """Computed once for keys that come again, and the hash when it is asked for."""
+        assert keys_of("again", None) is keys_of("again", None)
+
+    @pytest.mark.parametrize(
+        ("partition_key", "hash_key", "error"),
+        [("", None, ValueError), (None, "x", ValueError), (7, None, TypeError)],
+    )
+    def test_what_kinesis_does_not_take_gives_none(
+        self, partition_key: str | None, hash_key: str, error: type[Exception]
+    ) -> None:
+        """Each time anew."""
+        for _ in range(2):
+            with pytest.raises(error):
+                keys_of(partition_key, hash_key)
 
 
 class TestExplicitHashKeys:

@@ -14,6 +14,7 @@ from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Answered, DropReason, Failure, StreamSummary, UserRecord
+from kinesink.core.router import _Groups
 from kinesink.testing.streams import (
     AUTO,
     USER_PARTITION_KEY,
@@ -21,6 +22,7 @@ from kinesink.testing.streams import (
     Stream,
     equal_ranges,
 )
+from tests.core.entries import keyed, together
 from tests.core.world import (
     DENIED,
     FAULT,
@@ -408,6 +410,26 @@ def test_R16_a_backlog_of_single_records_for_one_shard_delays_no_other() -> None
     world.check(delivered=4201)
 
 
+def test_R16_events_that_arrived_together_stand_aside_as_those_that_came_alone() -> None:
+    """A part of them at a time."""
+    world = ready(options=PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE))
+    world.always = one_by_one(world, world.stream.open_shards[0].shard_id)
+    stuck, free = [b"s%d" % i for i in range(3000)], [b"f%d" % i for i in range(3000)]
+    mixed = [
+        keyed(datum, explicit_hash_key=hash_key)
+        for pair in zip(stuck, free, strict=True)
+        for datum, hash_key in zip(pair, (0, HALF), strict=True)
+    ]
+    world.add(together(mixed, world.now))
+    world.run(3)
+    assert world.copies == dict.fromkeys(free, 1)
+    assert world.pipeline.ledger.pending == 3000
+    world.always = world.write
+    world.run(60)
+    assert world.copies == dict.fromkeys([*free, *stuck], 1)
+    world.check(delivered=6000)
+
+
 def test_R16_what_stands_aside_expires_and_is_routed_anew_like_everything_else() -> None:
     """Half of it grows too old; the other half meets the children of the shard."""
     options = PipelineOptions(framing="none", shard_rate_limit=OPEN_RATE, time_to_live=10.0)
@@ -590,11 +612,12 @@ def test_events_wait_as_they_came_while_each_is_a_record_of_its_own() -> None:
     world.check(delivered=20_000)
 
 
-def test_hash_keys_of_partition_keys_decide() -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_hash_keys_of_partition_keys_decide(*, at_once: bool) -> None:
     """The record lands where its partition key's MD5 belongs, predicted or not."""
     world = ready(shards=8)
-    for i in range(64):
-        world.keyed(b"%d" % i, key=f"key {i}")
+    records = [keyed(b"%d" % i, f"key {i}", arrival=world.now) for i in range(64)]
+    world.add(*[together(records, world.now)] if at_once else records)
     world.run()
     assert world.stray == 0
     owners = {shard.shard_id: shard for shard in world.stream.open_shards}
@@ -603,6 +626,44 @@ def test_hash_keys_of_partition_keys_decide() -> None:
             hash_key = hash_key_of(record.partition_key or "")
             assert owners[record.shard_id].hash_key_range.contains(hash_key)
     world.check(delivered=64)
+
+
+def test_of_events_that_arrived_together_only_those_too_large_are_given_up() -> None:
+    """Whatever their keys are; the size of the key counts."""
+    world = ready(max_record_bytes=1_000_000)
+    fits, too_large = keyed(bytes(999_990), "k" * 10), keyed(bytes(999_991), "k" * 10)
+    world.add(together([keyed(b"a"), too_large, fits, keyed(b"b"), too_large], world.now))
+    world.add(together([too_large, too_large], world.now))
+    world.add(together([fits], world.now))
+    world.run(5)
+    assert world.lost(DropReason.TOO_LARGE) == 4
+    assert world.copies == {b"a": 1, b"b": 1, fits.data: 2}
+    world.check(delivered=4)
+
+
+def test_keys_without_end_are_looked_up_in_bounded_memory() -> None:
+    """Each event has keys of its own."""
+    world = ready()
+    for _ in range(3):
+        records = [keyed(b"x", f"{world.now} {i}") for i in range(3_000)]
+        world.add(together(records, world.now))
+        world.run()
+        assert len(world.pipeline._router._groups) <= _Groups._MOST
+    world.check(delivered=9_000)
+
+
+def test_what_is_known_of_keys_is_forgotten_with_the_map() -> None:
+    """Events of the same keys go to the child after a split."""
+    world = ready(shards=1)
+    for _ in range(2):
+        records = [keyed(b"%d" % i, explicit_hash_key=i % 2 * HALF) for i in range(100)]
+        world.add(together(records, world.now))
+        world.run()
+        world.split()
+        world.pipeline.shards_listed(world.open_shards(), world.now)
+    assert world.pipeline.ledger.wrong_shard == 0
+    assert world.stray == 0
+    world.check(delivered=200)
 
 
 def test_the_first_effects_ask_for_the_stream() -> None:

@@ -14,10 +14,11 @@ from aws_kinesis_agg.deaggregator import deaggregate_records
 
 from kinesink import KinesisHandler
 from kinesink.core import limits
-from kinesink.core.aggregated_record import AggregateTables, decode
+from kinesink.core.aggregated_record import decode
 from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.shard_map import ShardMap
+from tests.core.entries import aggregated
 from tests.integration.support import (
     CALL_TIMEOUT,
     list_shards,
@@ -176,11 +177,8 @@ def test_an_aggregated_record_is_stored_verbatim_and_read_by_aws_kinesis_agg(
 ) -> None:
     """The blob comes back byte for byte, and the public decoder finds the same records."""
     stream_name = make_stream(1)
-    tables = AggregateTables()
     data = [b"first", b"", b"third \xff"]
-    for key, datum in zip(["k1", "é", "k1"], data, strict=True):
-        tables.add(key, None, len(datum))
-    blob = tables.encode(data)
+    blob = aggregated(*zip(["k1", "é", "k1"], [None] * 3, data, strict=True))
     client = kinesis_mock.client()
     client.put_record(StreamName=stream_name, PartitionKey="a", Data=blob)
     (records,) = records_by_shard(client, stream_name).values()

@@ -295,7 +295,7 @@ class PipelineMachine(RuleBasedStateMachine):
         entries += [of.left for of in remainders if of.left is not None]
         contents = [content for entry in entries for content in entry.contents]
         contents += [*stock.router._waiting(), *aggregator._keyless]
-        contents += [record for group in aggregator._keyed.values() for record in group.records]
+        contents += [each for group in aggregator._keyed.values() for each in group.contents]
         data = [
             datum
             for content in contents

@@ -18,6 +18,8 @@ from kinesink.core.limits import MAX_HASH_KEY, MAX_HASH_KEY_DIGITS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink.core.hash_key import Keys
+
 _Entry = TypeVar("_Entry")
 
 MAGIC: Final = b"\xf3\x89\x9a\xc2"
@@ -118,87 +120,121 @@ def string_field_bytes(length: int) -> int:
     return 1 + len(_VARINTS[length]) + length
 
 
+def _partition_key_field(partition_key: str) -> bytes:
+    key = partition_key.encode()
+    return b"\x0a" + varint(len(key)) + key
+
+
+def _hash_key_field(explicit_hash_key: int) -> bytes:
+    digits = str(explicit_hash_key).encode()
+    return b"\x12" + varint(len(digits)) + digits
+
+
+class _PartitionKeyFields(dict[str, bytes]):
+    """Entries of the table of partition keys: the same ones come again and again. Bounded."""
+
+    _MOST: Final = 4096
+
+    def __missing__(self, partition_key: str) -> bytes:
+        if len(self) >= self._MOST:
+            self.clear()
+        field = self[partition_key] = _partition_key_field(partition_key)
+        return field
+
+
+_PARTITION_KEY_FIELDS: Final = _PartitionKeyFields()
+
+
 class AggregateTables:
     """The key tables of one aggregated record under construction, and its exact size.
 
     Tables are de-duplicated and first use gets the next index, as in the KPL.
     """
 
-    __slots__ = ("_hash_keys", "_headers", "_indexes", "_partition_keys", "size")
+    __slots__ = ("_fields", "_hash_keys", "_headers", "_indexes", "_partition_keys", "size")
 
     def __init__(self) -> None:
+        #: The index of each key in its table, and both tables as they are encoded.
         self._partition_keys: dict[str, int] = {}
         self._hash_keys: dict[int, int] = {}
-        #: What precedes the length of the data in a sub-record, by its two keys.
-        self._indexes: dict[tuple[str, int | None], bytes] = {}
+        self._fields: tuple[list[bytes], list[bytes]] = ([], [])
+        #: What precedes the length of the data in a sub-record, by its keys.
+        self._indexes: dict[Keys, bytes] = {}
         self._headers: list[bytes] = []
         #: Bytes of the encoded aggregated record as it stands.
         self.size = ENVELOPE_BYTES
 
-    def add(
-        self,
-        partition_key: str,
-        explicit_hash_key: int | None,
-        data_bytes: int,
-        limit: int = sys.maxsize,
-    ) -> bool:
-        """Add the keys and the header of one user record; its data stays with the caller.
+    def fill(
+        self, data: list[bytes], keys: list[Keys], start: int, end: int, limit: int = sys.maxsize
+    ) -> int:
+        """Add the keys and the header of each event from ``start`` up to ``end`` that fits.
 
-        :param limit: leave everything as it is, and return False, if the encoded
-            aggregated record would be larger than so many bytes.
+        The data stay with the caller.
+
+        :param limit: end before the encoded aggregated record has more than so many bytes.
+        :returns: the position of the first event that was not added.
         """
-        keys = partition_key, explicit_hash_key
-        indexes = self._indexes.get(keys)
-        new = indexes is None
-        tables = 0
-        if indexes is None:
-            indexes, tables = self._new_indexes(partition_key, explicit_hash_key)
-        length = _VARINTS[data_bytes]
-        before_data = len(indexes) + len(length)
-        header = b"\x1a" + _VARINTS[before_data + data_bytes] + indexes + length
-        size = self.size + tables + len(header) + data_bytes
-        if size > limit:
-            return False
-        if new:
-            self._indexes[keys] = indexes
-            self._partition_keys.setdefault(partition_key, len(self._partition_keys))
-            if explicit_hash_key is not None:
-                self._hash_keys.setdefault(explicit_hash_key, len(self._hash_keys))
-        self._headers.append(header)
+        size, known, varints, add = self.size, self._indexes, _VARINTS, self._headers.append
+        for position in range(start, end):
+            each, data_bytes = keys[position], len(data[position])
+            indexes = known.get(each)
+            if indexes is None:
+                added = self._add_new(each, data_bytes, limit - size)
+                if not added:
+                    end = position
+                    break
+                size += added
+                continue
+            # Without a call, for most events come here.
+            length = varints[data_bytes]
+            header = b"\x1a" + varints[len(indexes) + len(length) + data_bytes] + indexes + length
+            added = len(header) + data_bytes
+            if size + added > limit:
+                end = position
+                break
+            size += added
+            add(header)
         self.size = size
-        return True
+        return end
+
+    def _add_new(self, keys: Keys, data_bytes: int, room: int) -> int:
+        """Add an event with keys that are new here; return by how many bytes, 0 without room."""
+        partition_key, hash_key = keys.partition_key, keys.explicit_hash_key
+        key_field = hash_key_field = b""
+        key_index, hash_key_index = self._partition_keys.get(partition_key), None
+        if key_index is None:
+            key_index, key_field = len(self._partition_keys), _PARTITION_KEY_FIELDS[partition_key]
+        if hash_key is not None:
+            hash_key_index = self._hash_keys.get(hash_key)
+            if hash_key_index is None:
+                hash_key_index, hash_key_field = len(self._hash_keys), _hash_key_field(hash_key)
+        indexes = _indexes(key_index, hash_key_index)
+        length = _VARINTS[data_bytes]
+        header = b"\x1a" + _VARINTS[len(indexes) + len(length) + data_bytes] + indexes + length
+        added = len(key_field) + len(hash_key_field) + len(header) + data_bytes
+        if added > room:
+            return 0
+        if key_field:
+            self._partition_keys[partition_key] = key_index
+            self._fields[0].append(key_field)
+        if hash_key is not None and hash_key_index is not None and hash_key_field:
+            self._hash_keys[hash_key] = hash_key_index
+            self._fields[1].append(hash_key_field)
+        self._indexes[keys] = indexes
+        self._headers.append(header)
+        return added
 
     def encode(self, data: list[bytes]) -> bytes:
         """Return the aggregated record of ``data``, given in the order of the adds."""
-        parts = [b"\x0a" + varint(len(k)) + k for k in map(str.encode, self._partition_keys)]
-        for hash_key in self._hash_keys:
-            digits = str(hash_key).encode()
-            parts.append(b"\x12" + varint(len(digits)) + digits)
-        for header, datum in zip(self._headers, data, strict=True):
-            parts.append(header)
-            parts.append(datum)
-        return seal(parts)
-
-    def _new_indexes(self, partition_key: str, explicit_hash_key: int | None) -> tuple[bytes, int]:
-        """Return what a sub-record of these keys begins with, and what the tables grow by."""
-        tables = 0
-        key_index = self._partition_keys.get(partition_key)
-        if key_index is None:
-            key_index = len(self._partition_keys)
-            tables += string_field_bytes(len(partition_key.encode()))
-        if explicit_hash_key is None:
-            return _indexes(key_index, None), tables
-        hash_key_index = self._hash_keys.get(explicit_hash_key)
-        if hash_key_index is None:
-            hash_key_index = len(self._hash_keys)
-            tables += string_field_bytes(len(str(explicit_hash_key)))
-        return _indexes(key_index, hash_key_index), tables
+        sub_records = [b""] * (2 * len(self._headers))
+        sub_records[::2] = self._headers
+        sub_records[1::2] = data
+        return seal([*self._fields[0], *self._fields[1], *sub_records])
 
 
 def one_key_tables(partition_key: str, explicit_hash_key: int) -> list[bytes]:
     """Return the encoded tables of an aggregated record whose records share both keys."""
-    key, digits = partition_key.encode(), str(explicit_hash_key).encode()
-    return [b"\x0a" + varint(len(key)) + key, b"\x12" + varint(len(digits)) + digits]
+    return [_PARTITION_KEY_FIELDS[partition_key], _hash_key_field(explicit_hash_key)]
 
 
 def seal(parts: list[bytes]) -> bytes:

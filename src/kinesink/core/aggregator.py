@@ -19,21 +19,27 @@ from enum import Enum
 from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Final
 
-from kinesink.core.entry import effective_hash_key
-from kinesink.core.framing import KEYLESS_KEY_BYTES, framing_of, key_bytes
+from kinesink.core.framing import KEYLESS_KEY_BYTES, framing_of
 from kinesink.core.limits import PARTITION_KEY_MAX_CHARACTERS
-from kinesink.core.records import Chunk, UserRecord
+from kinesink.core.records import ShardId
 
 if TYPE_CHECKING:
     from kinesink.core.entry import Entry
     from kinesink.core.framing import OpenKeyed
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.records import Content, ShardId
+    from kinesink.core.records import Content
 
 
 #: A partition key is at most so many bytes: UTF-8 has four or less of a character (RFC 3629).
 _KEY_MAX_BYTES: Final = 4 * PARTITION_KEY_MAX_CHARACTERS
+
+#: What a framing adds to an event that travels alone, at most: the end of a line, in bytes.
+_ALONE_MAX_BYTES: Final = 1
+
+Group = ShardId | int | None
+"""What keyed events that may share a record have in common: the predicted shard, or else the
+hash key, or nothing where that does not matter."""
 
 
 class Sharing(Enum):
@@ -83,12 +89,14 @@ class Aggregator:
         """Let no record be larger than ``record_max_bytes`` from now on."""
         self._event_max_bytes = self._framing.largest_event(record_max_bytes)
 
-    def fits(self, content: UserRecord) -> bool:
-        """Tell whether a user record is within the record limit of the stream."""
-        data = self._framing.event_bytes(content.data)
-        if data + _KEY_MAX_BYTES <= self._event_max_bytes:
-            return True
-        return data + key_bytes(content) <= self._event_max_bytes
+    def fits(self, datum: bytes, key_bytes: int) -> bool:
+        """Tell whether an event is within the record limit of the stream."""
+        return self._framing.event_bytes(datum) + key_bytes <= self._event_max_bytes
+
+    def surely_fit(self, data: list[bytes]) -> bool:
+        """Tell whether all are within the record limit, whatever their partition keys."""
+        most = self._event_max_bytes - _KEY_MAX_BYTES - _ALONE_MAX_BYTES
+        return max(map(len, data)) <= most
 
     def add_keyless(self, content: Content) -> list[bytes]:
         """Add keyless events; return those that exceed the record limit of the stream."""
@@ -96,40 +104,45 @@ class Aggregator:
         data = content.each()
         sizes = self._framing.added_bytes(data)
         if max(sizes, default=0) < self._event_max_bytes:
-            self._fill(content, data, sizes)
+            self._fill(content, sizes)
             return []
         most = self._event_max_bytes - KEYLESS_KEY_BYTES
         fit = [self._framing.event_bytes(datum) <= most for datum in data]
-        data_that_fit = list(compress(data, fit))
-        if data_that_fit:
-            self._fill(content, data_that_fit, list(compress(sizes, fit)))
+        if any(fit):
+            self._fill(content.only(fit), list(compress(sizes, fit)))
         return [datum for datum, fits in zip(data, fit, strict=True) if not fits]
 
-    def add_keyed(self, record: UserRecord, predicted: ShardId | None) -> None:
-        """Add a user record with a key that fits the record limit."""
-        self.deadline = min(self.deadline, record.arrival + self._linger)
+    def add_keyed(self, content: Content, group: Group) -> None:
+        """Add events of one group that fit the record limit, each with a key."""
         if self.sharing is Sharing.NOTHING or self._max_events == 1:
-            self._close(self._framing.alone(record, predicted))
+            self.add_alone(content, group)
             return
-        group: ShardId | int | None = predicted
-        if predicted is None and self.sharing is not Sharing.EVERYTHING:
-            group = effective_hash_key(record)
-        shared = self._keyed.get(group)
-        if shared is not None:
-            if len(shared.records) < self._max_events and shared.add(record):
-                return
-            self._close(self._keyed.pop(group).close())
-        # The outer partition key is the first record's, and counts for the record.
-        shared = self._framing.open(predicted, self._event_max_bytes - key_bytes(record))
-        if shared.add(record):
-            self._keyed[group] = shared
-        else:
-            self._close(self._framing.alone(record, predicted))
+        self.deadline = min(self.deadline, content.arrival + self._linger)
+        predicted = shard_of(group)
+        start, end = 0, len(content)
+        while start < end:
+            shared = self._keyed.get(group)
+            if shared is None:
+                # The outer partition key is the first event's, and counts for the record.
+                room = self._event_max_bytes - content.each_keys()[start].size
+                shared = self._framing.open(predicted, room)
+            most = min(end, start + self._max_events - shared.events)
+            filled = shared.fill(content, start, most)
+            if filled > start:
+                self._keyed[group] = shared
+                start = filled
+            elif shared.events:
+                self._close(self._keyed.pop(group).close())
+            else:  # Larger than any shared record: it travels alone.
+                self._close(self._framing.alone(content.part(start, start + 1), predicted))
+                start += 1
 
-    def add_alone(self, record: UserRecord, predicted: ShardId | None) -> None:
-        """Add a keyed user record that must share nothing."""
-        self.deadline = min(self.deadline, record.arrival + self._linger)
-        self._close(self._framing.alone(record, predicted))
+    def add_alone(self, content: Content, group: Group) -> None:
+        """Add events with keys that must share nothing."""
+        self.deadline = min(self.deadline, content.arrival + self._linger)
+        for position in range(len(content)):
+            single = content.part(position, position + 1)
+            self._close(self._framing.alone(single, shard_of(group)))
 
     def close_keyless(self) -> None:
         """Close the open record of keyless events, if there is one."""
@@ -164,7 +177,7 @@ class Aggregator:
         """Return everything in the window."""
         contents = [content for entry in self._closed for content in entry.contents]
         contents += self._keyless
-        contents += [record for shared in self._keyed.values() for record in shared.records]
+        contents += [content for shared in self._keyed.values() for content in shared.contents]
         return contents
 
     def dissolve(self) -> list[Content]:
@@ -174,12 +187,12 @@ class Aggregator:
         self.take(math.inf)
         return contents
 
-    def _fill(self, content: Content, data: list[bytes], sizes: list[int]) -> None:
+    def _fill(self, content: Content, sizes: list[int]) -> None:
         """Fill records with events that fit: one search per record, not one per event."""
         max_events = self._events_limit()
         ends = list(accumulate(sizes))
         start = before = 0
-        while start < len(data):
+        while start < len(ends):
             # Looked at for each record: what compression achieves is learned on the way.
             limit = self._framing.size_limit(self._event_max_bytes - KEYLESS_KEY_BYTES)
             room = limit - self._keyless_size
@@ -192,7 +205,7 @@ class Aggregator:
                     self.close_keyless()
                     continue
                 end = start + 1  # Larger than any shared record: it travels alone.
-            self._keyless.append(_part(content, data, start, end))
+            self._keyless.append(content.part(start, end))
             self._keyless_events += end - start
             self._keyless_size += ends[end - 1] - before
             start, before = end, ends[end - 1]
@@ -211,9 +224,6 @@ class Aggregator:
         self._closed_bytes += entry.size
 
 
-def _part(content: Content, data: list[bytes], start: int, end: int) -> Content:
-    """Return the events from ``start`` to ``end``; a user record has one, and is kept."""
-    if isinstance(content, UserRecord):
-        return content
-    part = data if end - start == len(data) else data[start:end]
-    return Chunk(part, content.arrival, content.epoch)
+def shard_of(group: Group) -> ShardId | None:
+    """Return the predicted shard of a group; None without one."""
+    return group if isinstance(group, str) else None

@@ -7,7 +7,7 @@ that of compressed lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from kinesink.core.aggregated_record import (
     ENVELOPE_BYTES,
@@ -16,14 +16,12 @@ from kinesink.core.aggregated_record import (
     seal,
     string_field_bytes,
 )
-from kinesink.core.hash_key import hash_key_of
 from kinesink.core.limits import MAX_HASH_KEY_DIGITS
-from kinesink.core.records import Chunk, PutRecordsEntry, UserRecord, arrival_of, is_waited_for
+from kinesink.core.records import PutRecordsEntry, UserRecord, arrival_of, is_waited_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kinesink.core.aggregated_record import AggregateTables
+    from kinesink.core.hash_key import Keys
     from kinesink.core.lines import Lines
     from kinesink.core.records import Content, ShardId
 
@@ -74,13 +72,11 @@ class Entry:
         tables: AggregateTables | None = None,
         lines: Lines | None = None,
     ) -> None:
-        """Take contents that are all keyless, or all user records with a key."""
-        first = contents[0]
+        """Take contents that are all keyless, or all keyed."""
         #: Whether none of its events has a key.
-        self.keyless = isinstance(first, Chunk) or first.partition_key is None
+        self.keyless = contents[0].keyless
         self.contents = contents
-        # Each of those with a key is one event.
-        self.events = sum(map(len, contents)) if self.keyless else len(contents)
+        self.events = sum(map(len, contents))
         #: Bytes it counts for in a request (data and partition key), at most.
         self.size = size
         #: The shard it was made for; None while that is open.
@@ -94,22 +90,21 @@ class Entry:
         #: Failed attempts since it was formed.
         self.failures = 0
         #: Whether somebody waits for one of the records.
-        self.ticketed: bool
+        self.ticketed = any(map(is_waited_for, contents))
         #: The hash key Kinesis routes it by, and the range its sub-records span.
         self.outer_hash_key = self.low = self.high = 0
-        if self.keyless:
-            self.ticketed = any(map(is_waited_for, contents))
-            return
-        # No call for each: what has a key costs most here.
-        records = cast("list[UserRecord]", contents)
-        self.ticketed = [record.ticket for record in records].count(None) < len(records)
-        hash_keys = [
-            effective_hash_key(record) if record.hash_key is None else record.hash_key
-            for record in records
-        ]
-        self.outer_hash_key = hash_keys[0]
-        self.low = min(hash_keys)
-        self.high = max(hash_keys)
+        if not self.keyless:
+            # Of many events with few keys, most have been looked at.
+            keys: set[Keys] = set()
+            for content in contents:
+                if isinstance(content, UserRecord) and content.keys is not None:
+                    keys.add(content.keys)
+                else:
+                    keys.update(content.each_keys())
+            hash_keys = [each.hash_key for each in keys]
+            self.outer_hash_key = self.first_keys.hash_key
+            self.low = min(hash_keys)
+            self.high = max(hash_keys)
 
     @property
     def shared(self) -> bool:
@@ -121,9 +116,10 @@ class Entry:
         """Whether it travels as an aggregated record."""
         return self.events > 1 and self.lines is None
 
-    def user_records(self) -> Iterator[UserRecord]:
-        """Yield the contents that are user records of their own."""
-        return (content for content in self.contents if isinstance(content, UserRecord))
+    @property
+    def first_keys(self) -> Keys:
+        """The keys of the first event of a keyed entry, which are the outer ones."""
+        return self.contents[0].each_keys()[0]
 
     def data(self) -> list[bytes]:
         """Return the data of every event in order."""
@@ -147,15 +143,14 @@ class Entry:
         """
         if self.keyless:
             return self._encode_keyless(KEYLESS_PARTITION_KEYS[turn % len(KEYLESS_PARTITION_KEYS)])
-        first = next(self.user_records())
-        key = first.partition_key or ""
-        hash_key = first.explicit_hash_key
-        if self.shared:
-            # Where the first one goes, whatever the outer key's own hash.
-            hash_key = self.outer_hash_key
-        body = self.lines or self.tables
-        data = first.data if body is None else body.encode(self.data())
-        return PutRecordsEntry(data, key, None if hash_key is None else str(hash_key))
+        keys = self.first_keys
+        # Where the first one goes, whatever the outer key's own hash.
+        hash_key = self.outer_hash_key if self.shared else keys.explicit_hash_key
+        body, data = self.lines or self.tables, self.data()
+        record = data[0] if body is None else body.encode(data)
+        return PutRecordsEntry(
+            record, keys.partition_key, None if hash_key is None else str(hash_key)
+        )
 
     def _encode_keyless(self, key: str) -> PutRecordsEntry:
         hash_key = str(self.outer_hash_key)
@@ -172,18 +167,7 @@ class Entry:
         return PutRecordsEntry(seal(parts), key, hash_key)
 
 
-def effective_hash_key(record: UserRecord) -> int:
-    """Return the hash key Kinesis routes a keyed record by, and keep it in the record."""
-    hash_key = record.hash_key
-    if hash_key is None:
-        hash_key = record.explicit_hash_key
-        if hash_key is None:
-            hash_key = hash_key_of(record.partition_key or "")
-        record.hash_key = hash_key
-    return hash_key
-
-
-def raw_entry(record: UserRecord, predicted: ShardId | None) -> Entry:
-    """Return an entry that carries one keyed record as it is."""
-    size = len(record.data) + len((record.partition_key or "").encode())
-    return Entry([record], size=size, predicted=predicted)
+def raw_entry(content: Content, predicted: ShardId | None) -> Entry:
+    """Return an entry that carries one keyed event as it is."""
+    (datum,), (keys,) = content.each(), content.each_keys()
+    return Entry([content], size=len(datum) + keys.size, predicted=predicted)

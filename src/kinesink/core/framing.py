@@ -16,7 +16,7 @@ from kinesink.core.lines import Lines, compressible, join, line_bytes
 if TYPE_CHECKING:
     from kinesink.core.lines import Compress
     from kinesink.core.options import PipelineOptions
-    from kinesink.core.records import Content, ShardId, UserRecord
+    from kinesink.core.records import Content, ShardId
 
 #: Bytes of the partition key of keyless entries.
 KEYLESS_KEY_BYTES: Final = 1
@@ -33,11 +33,18 @@ class OpenKeyed(Protocol):
     """A record of keyed events under construction."""
 
     @property
-    def records(self) -> list[UserRecord]:
-        """The user records in it."""
+    def contents(self) -> list[Content]:
+        """The events in it."""
 
-    def add(self, record: UserRecord) -> bool:
-        """Add a record if it fits; return whether it does."""
+    @property
+    def events(self) -> int:
+        """How many they are."""
+
+    def fill(self, content: Content, start: int, end: int) -> int:
+        """Add the events of a content from ``start`` up to ``end`` that fit.
+
+        :returns: the position of the first event that was not added.
+        """
 
     def close(self) -> Entry:
         """Return the entry it has become."""
@@ -64,8 +71,8 @@ class Framing(Protocol):
     def keyless(self, contents: list[Content], size: int) -> Entry:
         """Return the entry of keyless events that add up to ``size`` bytes."""
 
-    def alone(self, record: UserRecord, predicted: ShardId | None) -> Entry:
-        """Return the entry of one keyed user record."""
+    def alone(self, content: Content, predicted: ShardId | None) -> Entry:
+        """Return the entry of one keyed event."""
 
     def open(self, predicted: ShardId | None, room: int) -> OpenKeyed:
         """Begin a record of keyed events that has ``room`` bytes for data."""
@@ -117,40 +124,48 @@ class Aggregated:
             size = _only_length(first)
         return Entry(contents, size=size + KEYLESS_KEY_BYTES)
 
-    def alone(self, record: UserRecord, predicted: ShardId | None) -> Entry:
-        """Return the user record as it is."""
-        return raw_entry(record, predicted)
+    def alone(self, content: Content, predicted: ShardId | None) -> Entry:
+        """Return the event as it is."""
+        return raw_entry(content, predicted)
 
     def open(self, predicted: ShardId | None, room: int) -> OpenKeyed:
         """Begin an aggregated record with key tables of its own."""
         return _OpenAggregate(self, predicted, self.size_limit(room))
 
 
-class _OpenAggregate:
-    """Keyed user records of one group, and the exact size of what they will become."""
+class _Open:
+    """What records of keyed events have in common while they are open."""
 
-    __slots__ = ("_framing", "_limit", "_predicted", "_tables", "records")
-
-    def __init__(self, framing: Aggregated, predicted: ShardId | None, limit: int) -> None:
-        self._framing = framing
+    def __init__(self, predicted: ShardId | None, limit: int) -> None:
         self._predicted = predicted
         self._limit = limit
-        self._tables = AggregateTables()
-        self.records: list[UserRecord] = []
+        self.contents: list[Content] = []
+        self.events = 0
 
-    def add(self, record: UserRecord) -> bool:
-        key, explicit = record.partition_key or "", record.explicit_hash_key
-        fits = self._tables.add(key, explicit, len(record.data), self._limit)
-        if fits:
-            self.records.append(record)
-        return fits
+    def _take(self, content: Content, start: int, end: int) -> int:
+        if end > start:
+            self.contents.append(content.part(start, end))
+            self.events += end - start
+        return end
+
+
+class _OpenAggregate(_Open):
+    """Keyed events of one group, and the exact size of what they will become."""
+
+    def __init__(self, framing: Aggregated, predicted: ShardId | None, limit: int) -> None:
+        super().__init__(predicted, limit)
+        self._framing = framing
+        self._tables = AggregateTables()
+
+    def fill(self, content: Content, start: int, end: int) -> int:
+        data, keys = content.each(), content.each_keys()
+        return self._take(content, start, self._tables.fill(data, keys, start, end, self._limit))
 
     def close(self) -> Entry:
-        first = self.records[0]
-        if len(self.records) == 1:
-            return self._framing.alone(first, self._predicted)
-        size = self._tables.size + key_bytes(first)
-        return Entry(list(self.records), size=size, predicted=self._predicted, tables=self._tables)
+        if self.events == 1:
+            return self._framing.alone(self.contents[0], self._predicted)
+        size = self._tables.size + _first_key_bytes(self.contents[0])
+        return Entry(self.contents, size=size, predicted=self._predicted, tables=self._tables)
 
 
 class Joined:
@@ -190,9 +205,10 @@ class Joined:
         """Return an entry of lines."""
         return self.entry(contents, size, KEYLESS_KEY_BYTES, None)
 
-    def alone(self, record: UserRecord, predicted: ShardId | None) -> Entry:
+    def alone(self, content: Content, predicted: ShardId | None) -> Entry:
         """Return an entry of one line."""
-        return self.entry([record], line_bytes(record.data), key_bytes(record), predicted)
+        (datum,) = content.each()
+        return self.entry([content], line_bytes(datum), _first_key_bytes(content), predicted)
 
     def open(self, predicted: ShardId | None, room: int) -> OpenKeyed:
         """Begin an entry of lines."""
@@ -211,35 +227,31 @@ class Joined:
         return Entry(contents, size=len(compressed) + of_key, predicted=predicted, lines=lines)
 
 
-class _OpenLines:
-    """Keyed user records of one group, to be lines of one record."""
-
-    __slots__ = ("_framing", "_limit", "_predicted", "_size", "records")
+class _OpenLines(_Open):
+    """Keyed events of one group, to be lines of one record."""
 
     def __init__(self, framing: Joined, predicted: ShardId | None, limit: int) -> None:
+        super().__init__(predicted, limit)
         self._framing = framing
-        self._predicted = predicted
-        self._limit = limit
         self._size = 0
-        self.records: list[UserRecord] = []
 
-    def add(self, record: UserRecord) -> bool:
-        size = self._size + line_bytes(record.data)
-        fits = size <= self._limit
-        if fits:
+    def fill(self, content: Content, start: int, end: int) -> int:
+        data = content.each()
+        for position in range(start, end):
+            size = self._size + line_bytes(data[position])
+            if size > self._limit:
+                return self._take(content, start, position)
             self._size = size
-            self.records.append(record)
-        return fits
+        return self._take(content, start, end)
 
     def close(self) -> Entry:
-        records, of_key = list(self.records), key_bytes(self.records[0])
-        return self._framing.entry([*records], self._size, of_key, self._predicted)
+        of_key = _first_key_bytes(self.contents[0])
+        return self._framing.entry(self.contents, self._size, of_key, self._predicted)
 
 
-def key_bytes(record: UserRecord) -> int:
-    """Return the partition key's bytes as Kinesis counts them; a keyless record gets one."""
-    key = record.partition_key
-    return KEYLESS_KEY_BYTES if key is None else len(key.encode())
+def _first_key_bytes(content: Content) -> int:
+    """Return the bytes of the first event's partition key, as Kinesis counts them."""
+    return content.each_keys()[0].size
 
 
 def _only_length(content: Content) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NewType, Protocol
 
+from kinesink.core.hash_key import keys_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kinesink.core.hash_key import Keys
 
 ShardId = NewType("ShardId", str)
 
@@ -95,40 +100,65 @@ class Ticket(Protocol):
 
 
 class Chunk:
-    """Keyless events that arrived together and that nobody waits for.
+    """Events that arrived together and that nobody waits for: all keyless, or all keyed.
 
     One object per drain of the intake, not per event: this is what makes a log
     event cheap.
     """
 
-    __slots__ = ("arrival", "data", "epoch")
+    __slots__ = ("arrival", "data", "epoch", "keys")
 
-    def __init__(self, data: list[bytes], arrival: float, epoch: int = 0) -> None:
+    def __init__(
+        self, data: list[bytes], arrival: float, epoch: int = 0, keys: list[Keys] | None = None
+    ) -> None:
+        """Take both lists over.
+
+        :param keys: those of each event; None for keyless ones.
+        """
         self.data = data
         self.arrival = arrival
         self.epoch = epoch
+        self.keys = keys
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def keyless(self) -> bool:
+        """Whether its events have no keys."""
+        return self.keys is None
 
     def each(self) -> list[bytes]:
         """Return the data of each event."""
         return self.data
 
+    def each_keys(self) -> list[Keys]:
+        """Return the keys of each event; none at all of keyless ones."""
+        return [] if self.keys is None else self.keys
+
+    def part(self, start: int, end: int) -> Chunk:
+        """Return the events from ``start`` up to ``end``: itself, if those are all."""
+        if end - start == len(self.data):
+            return self
+        keys = None if self.keys is None else self.keys[start:end]
+        return Chunk(self.data[start:end], self.arrival, self.epoch, keys)
+
+    def only(self, chosen: list[bool]) -> Chunk:
+        """Return the events for which ``chosen`` is true."""
+        keys = None if self.keys is None else list(compress(self.keys, chosen))
+        return Chunk(list(compress(self.data, chosen)), self.arrival, self.epoch, keys)
+
+    def cut(self, events: int) -> Chunk:
+        """Take the first so many events out, fewer than it has, and return them."""
+        first, rest = self.part(0, events), self.part(events, len(self.data))
+        self.data, self.keys = rest.data, rest.keys
+        return first
+
 
 class UserRecord:
-    """One event with a key of its own, or with somebody who waits for its result."""
+    """One event with somebody who waits for its result, or that is alone otherwise."""
 
-    __slots__ = (
-        "arrival",
-        "attempts",
-        "data",
-        "epoch",
-        "explicit_hash_key",
-        "hash_key",
-        "partition_key",
-        "ticket",
-    )
+    __slots__ = ("arrival", "attempts", "data", "epoch", "keys", "ticket")
 
     def __init__(  # noqa: PLR0913 - the fields of the record
         self,
@@ -140,14 +170,16 @@ class UserRecord:
         ticket: Ticket | None = None,
         epoch: int = 0,
     ) -> None:
+        """Take an event.
+
+        :raises TypeError, ValueError: as :func:`kinesink.core.hash_key.keys_of`.
+        """
         self.data = data
         self.arrival = arrival
-        self.partition_key = partition_key
-        self.explicit_hash_key = explicit_hash_key
         self.ticket = ticket
         self.epoch = epoch
-        #: The effective hash key of a keyed record, once it was computed.
-        self.hash_key: int | None = None
+        #: None for a keyless one.
+        self.keys = keys_of(partition_key, explicit_hash_key)
         self.attempts: list[Attempt] = []
 
     def __len__(self) -> int:
@@ -157,9 +189,36 @@ class UserRecord:
         """Return the data of each event: of one."""
         return [self.data]
 
+    def each_keys(self) -> list[Keys]:
+        """Return the keys of each event; none at all of a keyless one."""
+        return [] if self.keys is None else [self.keys]
+
+    @property
+    def keyless(self) -> bool:
+        """Whether it has no keys."""
+        return self.keys is None
+
+    @property
+    def partition_key(self) -> str | None:
+        """Its partition key; None for a keyless one."""
+        return None if self.keys is None else self.keys.partition_key
+
+    @property
+    def explicit_hash_key(self) -> int | None:
+        """Its explicit hash key, if it has one."""
+        return None if self.keys is None else self.keys.explicit_hash_key
+
+    def part(self, _start: int, _end: int) -> UserRecord:
+        """Return itself: it is the one event that it has."""
+        return self
+
+    def only(self, _chosen: list[bool]) -> UserRecord:
+        """Return itself: it is the one event that it has."""
+        return self
+
 
 Content = Chunk | UserRecord
-"""What an entry carries: a run of keyless events or one user record."""
+"""What an entry carries: a run of events or one user record. All with keys, or none."""
 
 
 #: Returns when a content arrived, in seconds.

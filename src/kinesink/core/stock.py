@@ -263,9 +263,7 @@ def _first(
             ends = list(accumulate(len(datum) + event_overhead for datum in content.data))
             enough = bisect_left(ends, size) + 1
             if enough < len(content):
-                part = Chunk(content.data[:enough], content.arrival, content.epoch)
-                content.data = content.data[enough:]
-                return [*first, part], content
+                return [*first, content.cut(enough)], content
         first.append(content)
         size -= data_bytes(content) + event_overhead * len(content)
     return first, None

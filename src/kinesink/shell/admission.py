@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kinesink.aws_options import STREAM_NAME
-from kinesink.core.hash_key import check_partition_key, parse_explicit_hash_key
+from kinesink.core.framing import KEYLESS_KEY_BYTES
+from kinesink.core.hash_key import check_partition_key, keys_of, parse_explicit_hash_key
 from kinesink.core.lines import LINE_END, line_bytes
 from kinesink.errors import InvalidRecordError
 
@@ -30,11 +31,15 @@ def check_record(
         msg = f"data must be bytes, not {type(data).__name__}"
         raise TypeError(msg)
     try:
-        key_bytes = 1 if partition_key is None else len(check_partition_key(partition_key).encode())
         hash_key = None if explicit_hash_key is None else parse_explicit_hash_key(explicit_hash_key)
+        if partition_key is not None and not isinstance(partition_key, str):
+            # Here, because it may be nothing that can be looked up, either.
+            check_partition_key(partition_key)
+        keys = keys_of(partition_key, hash_key)
     except ValueError as error:
         raise InvalidRecordError(str(error)) from error
-    size = memoryview(data).nbytes + key_bytes
+    key_bytes = KEYLESS_KEY_BYTES if keys is None else keys.size
+    size = (len(data) if isinstance(data, bytes) else memoryview(data).nbytes) + key_bytes
     if framing == "lines":
         line = bytes(data)
         if line.find(LINE_END, 0, -1) >= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinesink.core.hash_key import keys_of
 from kinesink.core.records import Chunk, UserRecord
 from kinesink.shell.admission import check_record
 from kinesink.shell.intake import KeyedEvent
@@ -25,8 +26,30 @@ def contents_of(items: list[Item], now: float) -> tuple[list[Content], list[str]
     contents: list[Content] = [Chunk(keyless, now)] if keyless else []
     errors: list[str] = []
     if len(keyless) < len(items):
-        _take_others((item for item in items if type(item) is not bytes), now, contents, errors)
+        others = [item for item in items if type(item) is not bytes]
+        nobody_s = [item for item in others if type(item) is KeyedEvent and item.ticket is None]
+        keyed = _keyed_chunk(nobody_s, now)
+        if keyed is None:
+            _take_others(others, now, contents, errors)
+        else:
+            contents.append(keyed)
+            if len(nobody_s) < len(others):
+                rest = (i for i in others if type(i) is not KeyedEvent or i.ticket is not None)
+                _take_others(rest, now, contents, errors)
     return contents, errors
+
+
+def _keyed_chunk(events: list[KeyedEvent], now: float) -> Chunk | None:
+    """Return events with keys; None if there are none, or some that need a closer look."""
+    data = [event.data for event in events]
+    try:
+        found = [keys_of(event.partition_key, event.explicit_hash_key) for event in events]
+    except (TypeError, ValueError):
+        return None
+    keys = [each for each in found if each is not None]
+    if len(keys) < len(data) or set(map(type, data)) != {bytes}:
+        return None
+    return Chunk(data, now, keys=keys)
 
 
 def _take_others(
@@ -51,9 +74,6 @@ def new_record(
     ticket: Ticket | None = None,
 ) -> UserRecord:
     """Return the user record of an event that is no plain bytes."""
-    if partition_key is None and explicit_hash_key is not None:
-        # Kinesis wants one, and goes by the other.
-        partition_key = "0"
     return UserRecord(
         data,
         arrival=arrival,

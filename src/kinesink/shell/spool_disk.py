@@ -12,14 +12,13 @@ from collections import deque
 from threading import RLock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kinesink.core.records import Chunk, UserRecord
 from kinesink.shell.spool_rows import Rows
 from kinesink.spool.directory import SpoolDirectory
 from kinesink.spool.errors import SpoolUnavailableError, Trouble
 from kinesink.spool.event import SpooledEvent, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kinesink.config import Config
     from kinesink.core.records import Content, DropReason
@@ -146,7 +145,7 @@ class SpoolDisk:
         written = Written([], [], [])
         left = batch
         for _ in range(_TRIES):
-            events = [_event(data, of, offset) for of, _ in left for data in of.each()]
+            events = [event for of, _ in left for event in _events(of, offset)]
             saved, error = self._save(events, written)
             left = _without(left, saved)
             if error is None or error.trouble in {Trouble.DISK, Trouble.BUSY, Trouble.REFUSED}:
@@ -245,10 +244,8 @@ class SpoolDisk:
 
 def pieces(content: Content) -> Iterable[Content]:
     """Return events as contents of which each is few enough to be written at once."""
-    if not isinstance(content, Chunk):
-        return (content,)
     return (
-        Chunk(content.data[begin : begin + _PIECE], content.arrival)
+        content.part(begin, min(begin + _PIECE, len(content)))
         for begin in range(0, len(content), _PIECE)
     )
 
@@ -273,13 +270,16 @@ def _without(batch: list[Waiting], saved: int) -> list[Waiting]:
         saved -= kept
         if not kept:
             left.append((content, reason))
-        elif kept < len(content) and isinstance(content, Chunk):
-            left.append((Chunk(content.data[kept:], content.arrival), reason))
+        elif kept < len(content):
+            left.append((content.part(kept, len(content)), reason))
     return left
 
 
-def _event(data: bytes, content: Content, offset: float) -> SpooledEvent:
-    key = hash_key = None
-    if isinstance(content, UserRecord):
-        key, hash_key = content.partition_key, content.explicit_hash_key
-    return SpooledEvent(data, key, hash_key, None, content.arrival + offset)
+def _events(content: Content, offset: float) -> Iterator[SpooledEvent]:
+    at = content.arrival + offset
+    if content.keyless:
+        return (SpooledEvent(data, None, None, None, at) for data in content.each())
+    return (
+        SpooledEvent(data, keys.partition_key, keys.explicit_hash_key, None, at)
+        for data, keys in zip(content.each(), content.each_keys(), strict=True)
+    )

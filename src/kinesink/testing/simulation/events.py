@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kinesink.core.records import UserRecord
-
 if TYPE_CHECKING:
     from kinesink.core.records import Content, DropReason, RecordResult
 
@@ -107,8 +105,13 @@ class Events:
 
     def of(self, content: Content) -> list[Event]:
         """Return the events of a content that have a name."""
-        key = content.partition_key if isinstance(content, UserRecord) else None
-        found = [self.find(data, key) for data in content.each()]
+        data = content.each()
+        keys = content.each_keys()
+        found = (
+            map(self.find, data, (each.partition_key for each in keys))
+            if keys
+            else (self.find(datum, None) for datum in data)
+        )
         return [event for event in found if event is not None]
 
     def all(self) -> list[Event]:

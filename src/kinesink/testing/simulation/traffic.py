@@ -50,14 +50,23 @@ class Traffic:
         if self._dice.chance(0.1):
             now -= self._dice.between(0.0, 0.02)
         keyless: list[bytes] = []
+        keyed = Chunk([], now, keys=[])
+        together = self._dice.chance(0.5)
         contents: list[Content] = []
         for _ in range(size):
             if self._dice.chance(self._scenario.keyed):
-                contents.append(self._keyed(now))
+                record = self._keyed(now)
+                if together and record.ticket is None:
+                    keyed.data.append(record.data)
+                    keyed.each_keys().extend(record.each_keys())
+                else:
+                    contents.append(record)
             elif self._dice.chance(self._scenario.waited_for):
                 contents.append(self.waited_for(self._size(), now))
             else:
                 keyless.append(self._data(None, now))
+        if keyed.data:
+            contents.insert(self._dice.whole(0, len(contents)), keyed)
         if keyless:
             contents.insert(self._dice.whole(0, len(contents)), Chunk(keyless, now))
         return contents
