@@ -20,13 +20,15 @@ class Outcome:
     __slots__ = ("_event", "_result")
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
         self._result: RecordResult | None = None
+        #: Made by the first who waits: most look only when the result is there.
+        self._event: anyio.Event | None = None
 
     def resolve(self, result: RecordResult) -> None:
         """Take the result; the producer calls this once."""
         self._result = result
-        self._event.set()
+        if self._event is not None:
+            self._event.set()
 
     def __repr__(self) -> str:
         return f"<Outcome {self._result or 'pending'}>"
@@ -42,5 +44,7 @@ class Outcome:
         Any number of tasks may wait; cancelling one changes nothing for the record.
         """
         while self._result is None:
+            if self._event is None:
+                self._event = anyio.Event()
             await self._event.wait()
         return self._result
