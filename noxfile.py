@@ -30,6 +30,7 @@ nox.options.sessions = [
     "servers",
     "integration",
     "examples",
+    "docs",
     "coverage",  # last: it judges what the others measured
 ]
 
@@ -212,6 +213,18 @@ def examples(session: nox.Session) -> None:
         session.error("there are no examples")
     for file in files:
         session.run("python", str(file))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Make the site, strictly: a link that leads nowhere is an error; tests try its code."""
+    install(session, "docs")
+    made = Path(session.create_tmp()) / "site"
+    session.run(
+        "sphinx-build", "--fail-on-warning", "--keep-going", "--fresh-env", "--builder", "html",
+        "docs", str(made), *session.posargs,
+    )  # fmt: skip
+    session.log(f"the site begins at {made / 'index.html'}")
 
 
 @nox.session
