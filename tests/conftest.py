@@ -22,6 +22,7 @@ WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 
 _NEED_EXTRAS = [
     "cli",
+    "docs",
     "adapters/otel",
     "adapters/structlog",
     "adapters/together",

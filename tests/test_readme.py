@@ -1,10 +1,9 @@
-"""What the documents say is so: commands, examples, links, parameters and defaults."""
+"""What the documents say is so: links, parameters, defaults, events. Code is in tests/docs."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
 import json
 import logging
 import os
@@ -21,7 +20,6 @@ from kinesink.event.options import SchemaName
 from kinesink.event.parts import FIELDS
 from kinesink.event.redaction import DEFAULT_NAMES
 from kinesink.testing import FakeKinesis
-from tests.conftest import WITHOUT_EXTRAS
 
 ROOT: Final = Path(__file__).parents[1]
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,46 +121,6 @@ def test_a_newcomer_is_given_one_command(word: str) -> None:
     """Exactly one line, as .ci/run looks for it and runs it."""
     lines = re.findall(rf"^python -m pip install .*{word}.*$", README, re.MULTILINE)
     assert lines == [COMMANDS[word]]
-
-
-def needs_an_extra(code: str) -> bool:
-    """Tell whether a snippet uses a library that an extra brings."""
-    return "structlog" in code or "opentelemetry" in code
-
-
-def shows_a_framework(code: str) -> bool:
-    """Tell whether a snippet uses a library that is installed beside kinesink."""
-    return "fastapi" in code
-
-
-SNIPPETS: Final = [*blocks("python"), *blocks("python", OF_DOORS)]
-CONFIGURING: Final = list(filter(needs_an_extra, SNIPPETS))
-
-
-@pytest.mark.parametrize("code", SNIPPETS)
-def test_python_in_the_documents_uses_names_that_exist(code: str) -> None:
-    """It compiles, and what it takes from kinesink is there."""
-    if WITHOUT_EXTRAS and (needs_an_extra(code) or shows_a_framework(code)):
-        pytest.skip("what it shows is left out on purpose")
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ImportFrom):
-            module = importlib.import_module(str(node.module))
-            assert all(hasattr(module, alias.name) for alias in node.names)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(WITHOUT_EXTRAS, reason="what they show is left out on purpose")
-@pytest.mark.parametrize("code", CONFIGURING)
-def test_python_that_configures_runs_as_shown(code: str) -> None:
-    """In a process of its own, for it changes what all of it uses; it warns of nothing."""
-    ran = subprocess.run(  # noqa: S603 - the document's own lines
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.slow
