@@ -1,17 +1,18 @@
 """The code blocks of the documents, with what a comment above one says about how to try it.
 
-Three comments are known, each right above its block; neither a code host nor the site shows them:
+Four comments are known, each right above its block; neither a code host nor the site shows them:
 
     <!-- with: CODE -->     what the text takes for granted; it runs before the block
     <!-- then: CODE -->     what a reader would do next; it runs after the block
     <!-- not run: WHY -->   it cannot be run where the tests run; it is only looked at
+    <!-- printed by the block before -->
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +20,13 @@ ROOT: Final = Path(__file__).parents[2]
 DOCUMENTS: Final = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK: Final = re.compile(
-    r"^(?P<comments>(?:<!--(?:(?!-->).)*-->\n)*)"
-    r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=fence)$",
+    r"^(?P<comments>(?: *<!--(?:(?!-->).)*-->\n)*)"
+    r"^(?P<indent> *)(?P<fence>```+)(?P<language>[^\n]*)\n(?P<text>.*?)^ *(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
 _COMMENT: Final = re.compile(r"<!-- ?(with|then|not run):[ \n](.*?)\s*-->\n", re.DOTALL)
+
+_PRINTED: Final = "<!-- printed by the block before -->"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Block:
     """What runs after it."""
     not_run: str | None = None
     """Why it is not run; None if it is."""
+    printed: str | None = None
+    """What it prints, if the document says so."""
 
     def __str__(self) -> str:
         return f"{self.document}:{self.line}"
@@ -52,7 +57,13 @@ def blocks_of(document: Path) -> list[Block]:
     """Return the code blocks of a document, in order."""
     text = document.read_text(encoding="utf-8")
     name = document.relative_to(ROOT).as_posix()
-    return [_block(name, text, match) for match in _BLOCK.finditer(text)]
+    blocks: list[Block] = []
+    for match in _BLOCK.finditer(text):
+        block = _block(name, text, match)
+        if _PRINTED in match["comments"]:
+            blocks[-1] = replace(blocks[-1], printed=block.text)
+        blocks.append(block)
+    return blocks
 
 
 def _block(name: str, text: str, match: re.Match[str]) -> Block:
@@ -62,7 +73,7 @@ def _block(name: str, text: str, match: re.Match[str]) -> Block:
         document=name,
         line=text.count("\n", 0, match.start("text")) + 1,
         language=match["language"],
-        text=match["text"],
+        text=textwrap.dedent(match["text"]) if match["indent"] else match["text"],
         given=said.get("with", ""),
         then=said.get("then", ""),
         not_run=said.get("not run"),

@@ -99,6 +99,7 @@ def test_python_runs_as_shown(block: Block, environment: dict[str, str], tmp_pat
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert block.printed in {None, ran.stdout}
 
 
 @pytest.mark.parametrize("block", in_language("json"), ids=str)
