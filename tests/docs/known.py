@@ -44,6 +44,11 @@ def unknown_parameters(kind: str, names: set[str]) -> set[str]:
     return names - _TAKES.get(kind, names)
 
 
+def unknown_parameters_of_any(names: set[str]) -> set[str]:
+    """Return those of some names that nothing of kinesink takes."""
+    return names.difference(*_TAKES.values())
+
+
 def unknown_in_configuration(kind: str, names: set[str]) -> set[str]:
     """Return those of some names that a handler in a configuration of logging does not take."""
     return unknown_parameters(kind, names - _OF_LOGGING)

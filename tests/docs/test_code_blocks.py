@@ -6,6 +6,7 @@ import ast
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,10 @@ LANGUAGES: Final = {
 STREAMS: Final = ("app-logs", "clicks", "measurements", "orders")
 #: What a block takes for granted that imports nothing by itself.
 FRAGMENT: Final = "import logging.config\nimport kinesink\nfrom kinesink import *\n"
+
+#: What else has a value in inline code: mappings given as text, and parameters of others.
+NO_PARAMETERS: Final = {"enqueue", "message", "name", "synchronous", "team"}
+RE_BLOCK: Final = re.MULTILINE | re.DOTALL
 
 PYTHON: Final = in_language("python")
 RUN: Final = [block for block in PYTHON if block.not_run is None]
@@ -165,3 +170,15 @@ def test_commands_exist(block: Block) -> None:
 def test_variables_exist(document: Path) -> None:
     """Wherever one is named, in text as well as in code."""
     assert known.unknown_variables(document.read_text(encoding="utf-8")) == set()
+
+
+def parameters_in_text(document: Path) -> set[str]:
+    """Return what stands before an equals sign in a document's inline code."""
+    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(encoding="utf-8"), flags=RE_BLOCK)
+    return set(re.findall(r"`([a-z_]+)=[^`\n]*`", text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_parameters_exist(document: Path) -> None:
+    """Wherever one is given a value in text, as in `linger="1s"`."""
+    assert known.unknown_parameters_of_any(parameters_in_text(document) - NO_PARAMETERS) == set()
