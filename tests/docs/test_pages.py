@@ -34,7 +34,7 @@ def test_every_public_name_is_in_the_programming_interface() -> None:
 
 def test_every_page_is_in_the_index_that_people_read() -> None:
     """On a code host there is no menu."""
-    linked = set(re.findall(r"\]\((\w+)\.md\)", text_of("index.md")))
+    linked = set(re.findall(r"\]\(([\w-]+)\.md\)", text_of("index.md")))
     assert linked == {path.stem for path in DOCS.glob("*.md")} - {"index"}
 
 
