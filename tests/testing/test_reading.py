@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kinesink.testing import ConsumedRecord, FakeKinesis
+from kinesink.testing import ConsumedRecord, FakeKinesis, ShardLimits
 from tests.testing.calls import CBOR, Clock, call, entry, fake_with, request_of, send
 
 FIRST = "shardId-000000000000"
@@ -426,3 +426,38 @@ class TestConsumerLikeTheKcl:
 
         assert fake.user_records("s") == []
         assert len(fake.dropped_by_kcl("s")) == 1
+
+
+class TestReadLimits:
+    """What a shard answers per second, where limits are asked for."""
+
+    def test_a_shard_answers_five_reads_a_second(self) -> None:
+        """The sixth is refused, and a fifth of a second later one more is not."""
+        clock = Clock()
+        fake = fake_with(clock=clock, limits=ShardLimits(reads_per_second=5))
+        place = iterator(fake, "TRIM_HORIZON")
+        for _ in range(5):
+            assert "Records" in get(fake, place)
+        assert get(fake, place)["__type"] == "ProvisionedThroughputExceededException"
+        clock.now += 0.2
+        assert "Records" in get(fake, place)
+
+    def test_a_large_answer_has_to_be_paid_for(self) -> None:
+        """With as many seconds as it takes at the rate of the shard."""
+        clock = Clock()
+        limits = ShardLimits(reads_per_second=5, read_bytes_per_second=100)
+        fake = fake_with(clock=clock, limits=limits)
+        fake.put("s", bytes(300))
+        place = iterator(fake, "TRIM_HORIZON")
+        assert "Records" in get(fake, place)
+        clock.now += 2
+        assert get(fake, place)["__type"] == "ProvisionedThroughputExceededException"
+        clock.now += 1
+        assert "Records" in get(fake, place)
+
+    def test_without_them_any_number_is_answered(self) -> None:
+        """Limits of writes alone, as tests of producers have them."""
+        fake = fake_with(limits=True)
+        place = iterator(fake, "TRIM_HORIZON")
+        for _ in range(20):
+            assert "Records" in get(fake, place)

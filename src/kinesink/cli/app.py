@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 
 from kinesink import __version__
+from kinesink.cli import local
 from kinesink.cli.demo import Demo
 from kinesink.cli.plan import Plan
+from kinesink.cli.teaching import reflowed
 
 app = typer.Typer(
     name="kinesink",
@@ -76,12 +78,7 @@ for large aggregates, [bold]--shards 1 --rate 6000[/bold] for more than the shar
 """
 
 
-def _reflowed(text: str) -> str:
-    """Return each paragraph as one line: typer's versions differ in what they make of breaks."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-
-
-@app.command(help=_reflowed(_DEMO))
+@app.command(help=reflowed(_DEMO))
 def demo(  # noqa: PLR0913 - the options of the command
     *,
     seconds: Annotated[
@@ -128,3 +125,6 @@ def demo(  # noqa: PLR0913 - the options of the command
         faults=faults,
     )
     raise typer.Exit(Demo(plan, Console(highlight=False)).run())
+
+
+app.command(help=local.HELP, epilog=local.EPILOG)(local.local)

@@ -45,6 +45,7 @@ from kinesink.testing.faults import (
 from kinesink.testing.limits import ShardLimits
 from kinesink.testing.marks import ToldLoss
 from kinesink.testing.server import Server
+from kinesink.testing.snapshot import SnapshotError
 from kinesink.testing.streams import (
     AUTO,
     ON_DEMAND,
@@ -86,6 +87,7 @@ __all__ = [
     "Server",
     "ShardLimits",
     "ShardView",
+    "SnapshotError",
     "StoredRecord",
     "ThrottleEntries",
     "ToldLoss",

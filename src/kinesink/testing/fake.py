@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -31,6 +32,7 @@ from kinesink.testing.service import (
 )
 from kinesink.testing.shapes import Members, read_members
 from kinesink.testing.signature import clock_refusal, credentials_refusal
+from kinesink.testing.snapshot import read_snapshot, write_snapshot
 from kinesink.testing.streams import (
     ON_DEMAND,
     PROVISIONED,
@@ -200,6 +202,25 @@ class FakeKinesis:
             found = self._named(stream)
             put = Put(data, partition_key, explicit_hash_key)
             return found.store(found.place(put), put, self.clock())
+
+    def save(self, path: str | Path) -> None:
+        """Write all streams and records to a file, which another fake can :meth:`load`.
+
+        The file is replaced as a whole. It is made for its owner alone to read.
+
+        :raises OSError: if it cannot be written; what was there before still is.
+        """
+        with self._lock:
+            write_snapshot(self._service, Path(path))
+
+    def load(self, path: str | Path) -> None:
+        """Replace all streams and records by those that :meth:`save` has written.
+
+        :raises OSError: if the file cannot be read.
+        :raises SnapshotError: if it is broken or somebody else's; nothing has changed.
+        """
+        with self._lock:
+            read_snapshot(self._service, Path(path), self.clock())
 
     # What happened
 

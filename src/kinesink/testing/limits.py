@@ -5,10 +5,15 @@ exactly the same entries each time.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from kinesink.core.limits import SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND
+from kinesink.core.limits import MIB, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND
 
-__all__ = ["ShardLimits", "ShardMeter"]
+__all__ = ["READS_PER_SECOND", "READ_BYTES_PER_SECOND", "ShardLimits", "ShardMeter"]
+
+READS_PER_SECOND: Final = 5
+READ_BYTES_PER_SECOND: Final = 2 * MIB
+"""What all readers of a shard share (API reference of GetRecords, November 2026)."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,11 @@ class ShardLimits:
     """Data and partition keys."""
     burst: float = 1.0
     """Seconds' worth that an idle shard takes at once."""
+    reads_per_second: float | None = None
+    """Calls of GetRecords; None: any number. The service's is :data:`READS_PER_SECOND`."""
+    read_bytes_per_second: float | None = None
+    """Data in their answers; None: any amount. The service's is
+    :data:`READ_BYTES_PER_SECOND`."""
 
 
 @dataclass
@@ -45,8 +55,12 @@ class _Bucket:
         return self.tokens >= min(amount, self.capacity)
 
 
+def _full(rate: float | None, seconds: float, now: float) -> _Bucket | None:
+    return None if rate is None else _Bucket(rate, rate * seconds, now)
+
+
 class ShardMeter:
-    """The two buckets of one shard: records and bytes."""
+    """The buckets of one shard: records and bytes, in and out."""
 
     def __init__(self, limits: ShardLimits, now: float) -> None:
         """Start with full buckets at the time ``now``, in seconds."""
@@ -54,6 +68,8 @@ class ShardMeter:
             limits.records_per_second, limits.records_per_second * limits.burst, now
         )
         self._bytes = _Bucket(limits.bytes_per_second, limits.bytes_per_second * limits.burst, now)
+        self._reads = _full(limits.reads_per_second, limits.burst, now)
+        self._read_bytes = _full(limits.read_bytes_per_second, limits.burst, now)
 
     def admit(self, size: int, now: float) -> bool:
         """Take one record of ``size`` bytes, or tell that it must be refused."""
@@ -64,3 +80,18 @@ class ShardMeter:
         self._records.tokens -= 1
         self._bytes.tokens -= size
         return True
+
+    def admit_read(self, now: float) -> bool:
+        """Take one call of GetRecords, or tell that it must be refused."""
+        for bucket in filter(None, (self._reads, self._read_bytes)):
+            bucket.refill(now)
+            if not bucket.has(1):
+                return False
+        if self._reads is not None:
+            self._reads.tokens -= 1
+        return True
+
+    def charge_read(self, size: int) -> None:
+        """Count the data of an answer, after which others may have to wait for seconds."""
+        if self._read_bytes is not None:
+            self._read_bytes.tokens -= size

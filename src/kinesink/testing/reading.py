@@ -266,6 +266,8 @@ def get_records(context: Context, members: Members) -> Answer:
     if stream.incarnation != incarnation:
         raise invalid_argument("The ShardIterator is of a stream that was deleted.")
     shard = stream.shard(str(shard_id))
+    if shard.meter is not None and not shard.meter.admit_read(context.now):
+        raise stream.rate_exceeded(shard)
     return _read(context, stream, shard, int(str(position)), members.number("Limit"))
 
 
@@ -278,6 +280,8 @@ def _read(context: Context, stream: Stream, shard: Shard, position: int, limit: 
         if page and room < 0:
             break
         page.append(record)
+    if shard.meter is not None:
+        shard.meter.charge_read(sum(len(record.data) for record in page))
     unread = shard.records[first + len(page) : first + len(page) + 1]
     behind = max(0.0, context.now - unread[0].arrival) if unread else 0.0
     answer: Answer = {

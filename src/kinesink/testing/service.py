@@ -69,7 +69,7 @@ class Service:
         """Start without streams."""
         self.options = options
         self.streams: dict[str, Stream] = {}
-        self._numbers = SequenceNumbers()
+        self.numbers = SequenceNumbers()
         self._incarnations = count()
 
     def arn(self, name: str) -> str:
@@ -84,23 +84,27 @@ class Service:
                 "ResourceInUseException",
                 f"Stream {name} under account {self.options.account} already exists.",
             )
-        stream = Stream(
-            name,
-            self.arn(name),
-            self.options.account,
-            next(self._incarnations),
-            now,
-            self._numbers,
-            max_record_kib=settings.max_record_kib,
-            limits=self.options.shard_limits,
-            keep_records=self.options.keep_records,
-        )
+        stream = self.new_stream(name, now)
+        stream.max_record_kib = settings.max_record_kib
         set_mode(stream, settings.mode)
         if settings.distribution is not None:
             set_distribution(stream, settings.distribution)
         stream.add_shards(equal_ranges(settings.shards), now)
         self.streams[name] = stream
         return stream
+
+    def new_stream(self, name: str, created_at: float) -> Stream:
+        """Return a stream without shards, as the options say, which is in no list yet."""
+        return Stream(
+            name,
+            self.arn(name),
+            self.options.account,
+            next(self._incarnations),
+            created_at,
+            self.numbers,
+            limits=self.options.shard_limits,
+            keep_records=self.options.keep_records,
+        )
 
     def delete(self, stream: Stream, now: float) -> None:
         """Begin to delete a stream; it is gone after ``transition`` seconds."""

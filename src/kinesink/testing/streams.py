@@ -135,11 +135,13 @@ class SequenceNumbers:
 
     def __init__(self) -> None:
         """Start at the first number."""
-        self._count = count(1)
+        self.issued = 0
+        """How many there were."""
 
     def next(self, shard_number: int) -> str:
         """Return the next number, higher than every one before it, as text and as integer."""
-        return f"49{next(self._count):042d}{shard_number:012d}"
+        self.issued += 1
+        return f"49{self.issued:042d}{shard_number:012d}"
 
 
 @dataclass(eq=False)
@@ -201,7 +203,7 @@ class Stream:
         """Open one shard per range, without parents."""
         for hash_key_range in ranges:
             self._open_shard(hash_key_range, now)
-        self._index()
+        self.index()
 
     def split(self, shard: Shard, new_starting_hash_key: int, now: float) -> None:
         """Close ``shard`` and open two children that meet at ``new_starting_hash_key``."""
@@ -220,7 +222,7 @@ class Stream:
             HashKeyRange(new_starting_hash_key, end),
         ):
             self._open_shard(half, now, (shard.shard_id,))
-        self._index()
+        self.index()
 
     def merge(self, shard: Shard, adjacent: Shard, now: float) -> None:
         """Close two neighbours and open their union."""
@@ -236,7 +238,7 @@ class Stream:
         self._close(adjacent, now)
         union = HashKeyRange(low.hash_key_range.start, high.hash_key_range.end)
         self._open_shard(union, now, (shard.shard_id, adjacent.shard_id))
-        self._index()
+        self.index()
 
     def scale(self, shards: int, now: float) -> None:
         """Reshard into equal ranges, by splits and then merges, as the service does."""
@@ -265,7 +267,8 @@ class Stream:
         shard.ending_sequence_number = self.numbers.next(shard.number)
         shard.closed_at = now
 
-    def _index(self) -> None:
+    def index(self) -> None:
+        """Find the open shards; to be called whenever :attr:`shards` has changed."""
         self._open = sorted(
             (each for each in self.shards.values() if each.is_open),
             key=lambda each: each.hash_key_range,
