@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,6 +24,14 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 #: What decides about colours and widths, and belongs to whoever runs the tests.
 _OF_THE_TERMINAL: Final = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "GITHUB_ACTIONS")
+
+
+#: Makes the terminal the one whose Ctrl-C reaches it.
+_IN_TERMINAL: Final = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "kinesink.cli", *sys.argv[1:]])
+"""
 
 
 class Ran(NamedTuple):
@@ -67,3 +77,48 @@ def start(
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         | streams,
     )
+
+
+class Terminal:
+    """A command in a pseudo-terminal of its own, as a person has it before them."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        """Start it."""
+        self._master, slave = pty.openpty()
+        try:
+            self.program = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-c", _IN_TERMINAL, *arguments],
+                env=environment(**{"COLUMNS": "120", **variables}),
+                stdin=slave, stdout=slave, stderr=slave,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(slave)
+        self.screen = ""
+
+    def wait_for(self, text: str) -> None:
+        """Read until a text is on the screen."""
+        while text not in plain(self.screen):
+            if not self._read():
+                raise AssertionError(f"{text!r} did not come: {self.screen!r}")
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def end(self) -> int:
+        """Read what is left, and return the exit status."""
+        while self._read():
+            pass
+        os.close(self._master)
+        return self.program.wait(PATIENCE)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], PATIENCE)
+        try:
+            read = os.read(self._master, 65536) if ready else b""
+        except OSError:
+            # Linux's way to say that nobody is at the other end any more.
+            read = b""
+        self.screen += read.decode(errors="replace").replace("\r\n", "\n")
+        return bool(read)
