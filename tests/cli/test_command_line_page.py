@@ -14,8 +14,13 @@ import typer.main
 
 from kinesink.cli import app
 from kinesink.cli.exits import Exit
+from kinesink.cli.spool import listing
+from kinesink.spool import lock
+from kinesink.spool.directory import SpoolDirectory
+from kinesink.spool.event import SpooledEvent
+from kinesink.spool.names import lock_of
 from kinesink.testing import FakeKinesis
-from tests.cli.commands import PATIENCE, Terminal, start
+from tests.cli.commands import PATIENCE, Terminal, run, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +125,42 @@ def test_a_tail_says_what_the_page_says(command: str) -> None:
     assert terminal.screen == output_of(command)
 
 
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the page its spool: a file that is left, and one in use."""
+    left, held = re.findall(r"^  (\d{19}-\d+-[0-9a-f]{8}\.db)  ", PAGE, re.MULTILINE)
+    file = SpoolDirectory(tmp_path, "app-logs", 2**30).open()
+    file.append([
+        SpooledEvent(b'{"message":"order %04d paid"}\n' % number, None, None, 20, ARRIVED + number)
+        for number in range(1200)
+    ])  # fmt: skip
+    file.close()
+    file.path.rename(file.path.with_name(left))
+    in_use = file.path.with_name(held)
+    in_use.write_bytes(bytes(2048))
+    held_lock = lock.take(lock_of(in_use))
+    monkeypatch.setattr(listing, "holder_of", lambda _: 4712)
+    yield tmp_path
+    lock.release(held_lock, lock_of(in_use))
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("command", [shown for shown, _ in SHOWN if " spool " in shown])
+def test_a_spool_is_dealt_with_as_the_page_says(command: str, spool: Path) -> None:
+    """On the path of the page, which is another one here."""
+    command_line, pipe, _ = command.partition(" | head -1")
+    ran = run(*shlex.split(command_line.replace("/var/spool/app", str(spool)))[1:])
+    assert ran.status == 0
+    said = f"{ran.out.splitlines()[0]}\n" if pipe else ran.err + ran.out
+    assert said.replace(str(spool), "/var/spool/app") == output_of(command)
+
+
 def test_every_option_is_on_the_page() -> None:
     """And no other."""
     found = set(re.findall(r"`(--[a-z-]+)", PAGE)) | set(re.findall(r", `(--[a-z-]+)`", PAGE))
     assert found >= {
         option
-        for command in ("local", "tail")
-        for parameter in _parameters(command)
+        for parameter in _parameters()
         for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--") and option != "--help"
     }
@@ -134,10 +168,14 @@ def test_every_option_is_on_the_page() -> None:
 
 def test_every_exit_status_is_on_the_page() -> None:
     """As the commands have them."""
-    assert [int(status) for status in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)] == list(Exit)
+    assert [int(status) for status in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)][:6] == list(
+        Exit
+    )
 
 
-def _parameters(name: str) -> list[Any]:
+def _parameters() -> list[Any]:
     # typer's versions differ in whose classes these are.
     group: Any = typer.main.get_command(app.app)
-    return list(group.commands[name].params)
+    commands = [group.commands["local"], group.commands["tail"]]
+    commands += group.commands["spool"].commands.values()
+    return [parameter for command in commands for parameter in command.params]

@@ -11,6 +11,7 @@ from kinesink import __version__
 from kinesink.cli import local
 from kinesink.cli.demo import Demo
 from kinesink.cli.plan import Plan
+from kinesink.cli.spool import command as spool
 from kinesink.cli.tail import command as tail
 from kinesink.cli.teaching import reflowed
 
@@ -130,3 +131,4 @@ def demo(  # noqa: PLR0913 - the options of the command
 
 app.command(help=local.HELP, epilog=local.EPILOG)(local.local)
 app.command(help=tail.HELP, epilog=tail.EPILOG)(tail.tail)
+app.add_typer(spool.app, name="spool")

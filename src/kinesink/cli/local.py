@@ -13,6 +13,7 @@ import typer
 
 from kinesink.cli.exits import CommandError, plainly
 from kinesink.cli.teaching import examples, reflowed
+from kinesink.cli.words import number_of
 from kinesink.core.limits import STREAM_NAME_MAX_CHARACTERS
 from kinesink.testing import FakeKinesis, ShardLimits, SnapshotError
 from kinesink.testing.limits import READ_BYTES_PER_SECOND, READS_PER_SECOND
@@ -185,8 +186,8 @@ def _serve(fake: FakeKinesis, port: int, persist: Path | None) -> NoReturn:
 
 def _introduction(fake: FakeKinesis, endpoint_url: str, persist: Path | None) -> str:
     streams = [
-        f"  {name}  {_number(len(fake.open_shards(name)), 'shard')}, "
-        f"{_number(len(fake.records(name)), 'record')}"
+        f"  {name}  {number_of(len(fake.open_shards(name)), 'shard')}, "
+        f"{number_of(len(fake.records(name)), 'record')}"
         for name in fake.streams()
     ]
     lines = [
@@ -207,8 +208,4 @@ def _introduction(fake: FakeKinesis, endpoint_url: str, persist: Path | None) ->
 
 def _account(fake: FakeKinesis) -> str:
     records = sum(len(fake.records(name)) for name in fake.streams())
-    return f"{_number(len(fake.streams()), 'stream')}, {_number(records, 'record')}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{number_of(len(fake.streams()), 'stream')}, {number_of(records, 'record')}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from kinesink.cli.tail.gaps import Gaps
+from kinesink.cli.words import number_of
 from kinesink.testing.marks import ToldLoss, total_of
 
 
@@ -35,8 +36,3 @@ class Account:
             f"{number_of(self.unreadable, 'record')} unreadable" if self.unreadable else "",
         ]
         return "; ".join(filter(None, parts)) + "."
-
-
-def number_of(count: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
