@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -105,6 +106,18 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Press keys."""
         os.write(self._master, keys.encode())
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C until it has an effect, and return the exit status.
+
+        Python misses one that comes between its prompt and the read that follows.
+        """
+        for _ in range(int(PATIENCE)):
+            self.press("\x03")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.program.wait(1.0)
+                break
+        return self.end()
 
     def end(self) -> int:
         """Read what is left, and return the exit status."""

@@ -448,8 +448,7 @@ class TestPrograms:
         put(fake, {"level": "ERROR", "logger": "shop", "message": "no [bold]way[/bold]"})
         terminal = Terminal("tail", "s", "-f", "--since", "5m")
         terminal.wait_for("ERROR    shop  no [bold]way[/bold]\n")
-        terminal.press("\x03")
-        assert terminal.end() == 130
+        assert terminal.interrupt() == 130
         assert "\x1b[1;31m ERROR" in terminal.screen
         assert plain(terminal.screen).endswith("1 event shown of 1 in 1 record.\n")
         assert "Traceback" not in terminal.screen
