@@ -19,7 +19,7 @@ from kinesink.shell.kinesis import KinesisClient
 from kinesink.shell.producer import Producer
 from kinesink.spool.directory import SpoolDirectory
 from kinesink.spool.event import SpooledEvent
-from kinesink.testing import AccessDenied, FakeKinesis
+from kinesink.testing import FakeKinesis, RejectRequest
 from tests.cli.commands import Terminal, run, words
 
 if TYPE_CHECKING:
@@ -332,11 +332,11 @@ class TestSend:
     ) -> None:
         """And nothing more is tried where nothing arrives."""
         monkeypatch.setattr(files, "PAGE", 2)
-        fake.script(AccessDenied(operation="PutRecords"))
+        fake.script(RejectRequest())
         path = await there(tmp_path, *map(event, range(5)))
         sent = Sent()
         async with (
-            self.producer(fake, time_to_live=1.0) as producer,
+            self.producer(fake) as producer,
             opened_in_thread(path) as file,
         ):
             with pytest.raises(StoppedError):
@@ -344,7 +344,7 @@ class TestSend:
             left = await to_thread.run_sync(file.content)
         assert left.events == 5
         assert (sent.delivered, sent.left.total()) == (0, 2)
-        assert "AccessDenied" in sent.error
+        assert "One of the records is invalid" in sent.error
 
     async def test_one_that_no_stream_takes_stays(self, tmp_path: Path, fake: FakeKinesis) -> None:
         """The others go."""
@@ -433,16 +433,14 @@ class TestReplay:
 
     def test_what_does_not_arrive_gives_status_1(self, tmp_path: Path, fake: FakeKinesis) -> None:
         """With the reason, and it stays."""
-        fake.script(AccessDenied(operation="PutRecords"))
+        fake.script(RejectRequest())
         path = left_file(tmp_path, event(0))
-        status, out, err = run(
-            "spool", "replay", str(tmp_path), "--stream", "app", "--timeout", "1"
-        )
+        status, out, err = run("spool", "replay", str(tmp_path), "--stream", "app")
         assert status == 1
         assert out.startswith("0 events delivered to app, 1 tried and still in the spool (")
         last = err.splitlines()[-1]
         assert last.startswith("kinesink: not all of it reached stream app, because ")
-        assert "AccessDenied" in last
+        assert "One of the records is invalid" in last
         assert path.exists()
 
     def test_a_name_that_no_stream_has(self, tmp_path: Path) -> None:

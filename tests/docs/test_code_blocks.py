@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LANGUAGES: Final = {
     "", "ini", "json", "python", "sh", "sql", "text", "yaml",
+    # Commands with what they say: tests/cli/test_command_line_page.py.
+    "console",
     # Of the site.
     "{eval-rst}", "{include} ../CHANGELOG.md", "{toctree}",
 }  # fmt: skip
