@@ -154,9 +154,12 @@ def tests(session: nox.Session) -> None:
     run(session, "-m", _QUICK)
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=sorted({*PYTHONS[:1], MEASURED, *PYTHONS[-1:]}, key=PYTHONS.index))
 def slow(session: nox.Session) -> None:
-    """Run the tests that take seconds, whole programs mostly, on every Python."""
+    """Run the tests that take seconds, whole programs mostly.
+
+    On the oldest Python, the newest and the one that is measured: each takes five minutes.
+    """
     install(session, "test", "instrumented", "examples")
     programs = ("-m", "slow and not integration")
     if session.python == MEASURED:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -104,6 +106,24 @@ def test_without_the_extra_one_sentence_says_how_to_install_it(
         f"kinesink: the command line needs {missing}, which comes with the extra 'cli': "
         "python -m pip install 'kinesink[cli]'\n"
     )
+
+
+def test_ctrl_c_while_it_is_being_imported_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Importing takes a moment, and people change their minds."""
+    importing = builtins.__import__
+
+    def interrupted(name: str, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as it is there
+        if name == "kinesink.cli.app":
+            raise KeyboardInterrupt
+        return importing(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_another_missing_module_is_no_matter_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

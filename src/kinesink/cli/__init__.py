@@ -12,6 +12,9 @@ _EXTRA: Final = ("typer", "rich")
 _NOT_INSTALLED: Final = 2
 """The exit status of a command line that cannot be used as it stands."""
 
+_INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C."""
+
 
 def main() -> None:
     """Run the command line, or say in one sentence what it lacks."""
@@ -26,4 +29,7 @@ def main() -> None:
             "python -m pip install 'kinesink[cli]'\n"
         )
         raise SystemExit(_NOT_INSTALLED) from None
+    except KeyboardInterrupt:
+        # Importing takes long enough to be interrupted.
+        raise SystemExit(_INTERRUPTED) from None
     app()
