@@ -10,6 +10,7 @@ from rich.console import Console
 from kinesink import __version__
 from kinesink.cli import local
 from kinesink.cli.demo import Demo
+from kinesink.cli.doctor import command as doctor
 from kinesink.cli.plan import Plan
 from kinesink.cli.spool import command as spool
 from kinesink.cli.tail import command as tail
@@ -132,3 +133,4 @@ def demo(  # noqa: PLR0913 - the options of the command
 app.command(help=local.HELP, epilog=local.EPILOG)(local.local)
 app.command(help=tail.HELP, epilog=tail.EPILOG)(tail.tail)
 app.add_typer(spool.app, name="spool")
+app.command(help=doctor.HELP, epilog=doctor.EPILOG)(doctor.doctor)
