@@ -11,6 +11,7 @@ from kinesink import __version__
 from kinesink.cli import local
 from kinesink.cli.demo import Demo
 from kinesink.cli.doctor import command as doctor
+from kinesink.cli.load import command as load
 from kinesink.cli.plan import Plan
 from kinesink.cli.spool import command as spool
 from kinesink.cli.tail import command as tail
@@ -134,3 +135,4 @@ app.command(help=local.HELP, epilog=local.EPILOG)(local.local)
 app.command(help=tail.HELP, epilog=tail.EPILOG)(tail.tail)
 app.add_typer(spool.app, name="spool")
 app.command(help=doctor.HELP, epilog=doctor.EPILOG)(doctor.doctor)
+app.command(help=load.HELP, epilog=load.EPILOG)(load.load)
