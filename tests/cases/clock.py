@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from kinesink.shell.exit_safe import InlineFallbackExecutor
+from kinesink.shell.wakeup import _in_task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +116,7 @@ def _hold_time() -> Callable[[], object]:
         import trio  # noqa: PLC0415 - an extra
         from trio.testing import MockClock  # noqa: PLC0415 - as above
 
-        if trio.lowlevel.in_trio_task():
+        if _in_task_of(trio):
             clock = trio.lowlevel.current_clock()
             token = trio.lowlevel.current_trio_token()
             if not isinstance(clock, MockClock):

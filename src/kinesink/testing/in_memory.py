@@ -16,7 +16,6 @@ from weakref import WeakSet
 from kinesink.shell import background, producer, sink
 from kinesink.shell.intake import new_intake
 from kinesink.shell.members import members
-from kinesink.shell.process import flush
 from kinesink.shell.sink import Sink, every_sink
 from kinesink.testing.logging_settings import Settings
 
@@ -25,13 +24,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from kinesink.config import Config
+    from kinesink.shell.background import Background
     from kinesink.shell.intake import Intake
     from kinesink.shell.kinesis import KinesisClient
 
 __all__ = ["in_memory"]
-
-_MOMENT: Final = 1.0
-"""Seconds for what was logged before to go where it was told."""
 
 _THREADS: Final = "kinesink "
 """How the names of all threads of kinesink begin."""
@@ -51,10 +48,7 @@ def in_memory(
     :raises RuntimeError: if a producer that runs already does not end: its events would go
         where it was told to send them. In the end, if one goes on.
     """
-    # So that threads that are only starting are there to be ended.
-    flush(_MOMENT)
-    producers = {_THREADS + each.config.stream_name for each in every_sink()}
-    _end([thread for thread in threading.enumerate() if thread.name in producers], patience)
+    _end_producers(patience)
     before = set(threading.enumerate())
     settings = Settings()
     sinks = _KeptSinks(sink.SINKS)
@@ -74,8 +68,8 @@ def in_memory(
             finally:
                 # First the handlers, because each that is closed flushes.
                 settings.restore()
-            own = [each for each in threading.enumerate() if each.name.startswith(_THREADS)]
-            _end([thread for thread in own if thread not in before], patience)
+            _end_producers(patience)
+            _join([each for each in threading.enumerate() if each not in before], patience)
 
 
 class _KeptSinks(WeakSet[Sink]):
@@ -117,15 +111,37 @@ def _unspooled_intake(config: Config, wake: Callable[[], None]) -> Intake:
     return new_intake(replace(config, spool_path=None), wake)
 
 
-def _end(threads: list[threading.Thread], patience: float) -> None:
-    """Have all producers end, each after what it has to deliver, and wait for threads."""
-    for each in every_sink():
-        each.retire()
+def _end_producers(patience: float) -> None:
+    """Have the producers of all sinks end, each after what it has to deliver."""
     deadline = time.monotonic() + patience
-    for thread in threads:
+    # Again and again, because one that is told just as it ends begins once more.
+    while (running := _running()) and time.monotonic() < deadline:
+        for each in running:
+            each.retire()
+        for each in running:
+            _background_of(each).wait_ended(max(0.0, deadline - time.monotonic()))
+    _complain(patience, [_THREADS + each.config.stream_name for each in running])
+
+
+def _running() -> list[Sink]:
+    return [each for each in every_sink() if _background_of(each).is_running]
+
+
+def _background_of(each: Sink) -> Background:
+    return each._background  # noqa: SLF001 - nobody else needs to know when a thread has ended
+
+
+def _join(threads: list[threading.Thread], patience: float) -> None:
+    """Wait for the threads of kinesink among these, those that call the application, too."""
+    deadline = time.monotonic() + patience
+    own = [thread for thread in threads if thread.name.startswith(_THREADS)]
+    for thread in own:
         thread.join(max(0.0, deadline - time.monotonic()))
-    left = ", ".join(thread.name for thread in threads if thread.is_alive())
+    _complain(patience, [thread.name for thread in own if thread.is_alive()])
+
+
+def _complain(patience: float, left: list[str]) -> None:
     if left:
         raise RuntimeError(
-            f"still at work after {patience:g} s, and from here on not captured: {left}"
+            f"still at work after {patience:g} s, and from here on not captured: {', '.join(left)}"
         )
