@@ -31,6 +31,8 @@ nox.options.sessions = [
     "integration",
     "examples",
     "docs",
+    "packaging",
+    "lowest",
     "coverage",  # last: it judges what the others measured
 ]
 
@@ -87,6 +89,20 @@ _QUICK: Final = "not integration and not slow"
 OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
 """The oldest that is supported, and those around a change that breaks exporters; the session
 `tests` has the newest."""
+
+OTHERS: Final = (
+    "tests/adapters", "tests/cli", "tests/contract", "tests/shell", "tests/testing",
+    "tests/test_end_to_end.py", "tests/test_compression.py",
+    # sqlite3 comes with Python.
+    "--ignore=tests/shell/test_spooling.py",
+)  # fmt: skip
+"""The tests of what other packages do for kinesink: loops, HTTP, signatures, JSON, the extras."""
+
+DIST: Final = Path("dist").absolute()
+"""Where wheel and sdist are built."""
+
+UV: Final = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
+"""uv is to take the Pythons that are here; its cache may be on another disk."""
 
 SERVERS_PYTHON: Final = [version for version in PYTHONS if version != "3.14"][-1:]
 """The newest on which every server is known to build and to pass: gevent and uWSGI follow late."""
@@ -228,6 +244,37 @@ def docs(session: nox.Session) -> None:
         "docs", str(made), *session.posargs,
     )  # fmt: skip
     session.log(f"the site begins at {made / 'index.html'}")
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build wheel and sdist into dist/, and try them in empty environments, as their users do."""
+    install(session, "test", "packaging")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("uv", "build", "--quiet", "--wheel", "--sdist", "--out-dir", str(DIST), env=UV)
+    variables = UV | {"KINESINK_TEST_BUILT": str(DIST)}
+    session.run("pytest", *SPREAD, "tests/packaging", *session.posargs, env=variables)
+
+
+@nox.session(python=PYTHONS[:1])
+def lowest(session: nox.Session) -> None:
+    """Run the tests of what other packages do for kinesink with the oldest that it allows.
+
+    On the oldest Python, for which they were made.
+    """
+    session.install(*nox.project.dependency_groups(PYPROJECT, "packaging"))
+    pins = str(Path(session.create_tmp()) / "lowest.txt")
+    resolve = ("uv", "pip", "compile", "--quiet", "--resolution", "lowest-direct", "--all-extras")
+    python = str(Path(session.bin) / "python")
+    session.run(
+        *resolve, "--no-deps", "--python", python, "--output-file", pins, "pyproject.toml", env=UV
+    )
+    required = nox.project.dependency_groups(PYPROJECT, "test")
+    # Only to compare with; it comes in the version of the SDK.
+    also = "opentelemetry-exporter-otlp-proto-common"
+    into = ("uv", "pip", "install", "--quiet", "--python", python, "--constraints", pins)
+    session.run(*into, ".[all]", also, *required, env=UV)
+    plain_pytest(session, "-m", _QUICK, *OTHERS)
 
 
 @nox.session

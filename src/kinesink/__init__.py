@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     from kinesink.shell.signals import install_signal_handlers
     from kinesink.shell.sink import Sink
     from kinesink.statistics import Statistics
+else:
+    # Not for type checkers, which would take every name for one that is there.
+    def __getattr__(name: str) -> object:
+        """Return a public name."""
+        return _resolve(name)
+
 
 _HOMES = {
     "Attempt": "kinesink.core.records",
@@ -119,7 +125,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def _resolve(name: str) -> object:
     """Import a public name from its home.
 
     :raises ImportError: if it needs an extra that is not installed; names it.

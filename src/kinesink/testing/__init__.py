@@ -68,6 +68,12 @@ if TYPE_CHECKING:
         ShardView,
         StoredRecord,
     )
+else:
+    # Not for type checkers, which would take every name for one that is there.
+    def __getattr__(name: str) -> object:
+        """Return a public name."""
+        return _resolve(name)
+
 
 _HOMES = {
     "AUTO": "kinesink.testing.streams",
@@ -160,7 +166,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def _resolve(name: str) -> object:
     """Import a public name from its home."""
     if name not in _HOMES:
         message = f"module 'kinesink.testing' has no attribute {name!r}"
