@@ -466,6 +466,21 @@ class TestAfterwards:
             kinesis.recover()
             assert sink.close(20)
 
+    def test_a_callback_that_hangs_is_told(self) -> None:
+        """A thread that calls the application belongs to the test, too."""
+        kinesis = KinesisCapture()
+        let_go = threading.Event()
+        calling = threading.Thread(target=let_go.wait, name="kinesink on_error", daemon=True)
+        try:
+            with (
+                pytest.raises(RuntimeError, match=r"not captured: kinesink on_error$"),
+                in_memory(kinesis.client, kinesis.recover, 0.0),
+            ):
+                calling.start()
+        finally:
+            let_go.set()
+            calling.join(20)
+
     def test_a_producer_that_went_on_before_is_ended_first(self) -> None:
         """After it has delivered what it had, where it was told to."""
         elsewhere = KinesisCapture()
