@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 #: Programs of others, whose options are theirs.
 OF_OTHERS: Final = {
-    "aws", "celery", "docker", "gunicorn", "jupyter", "kubectl", "opentelemetry-instrument",
-    "uvicorn", "cat", "curl", "cd", "echo", "export", "kill",
+    "aws", "celery", "coverage", "docker", "gunicorn", "jupyter", "kubectl",
+    "opentelemetry-instrument", "pytest", "uvicorn",
+    # Of the shell.
+    ".", "cat", "curl", "cd", "echo", "export", "kill",
 }  # fmt: skip
 #: A reader's own files.
 OF_READERS: Final = {"app.py", "shop.py"}

@@ -34,7 +34,13 @@ VARIABLES: Final = {
     "KINESINK_EXPORT_TIMEOUT",
     "KINESINK_LAMBDA_FLUSH",
     # Those of the tests and their sessions.
-    *re.findall(r"\bKINESINK_[A-Z_]*[A-Z]\b", (ROOT / "noxfile.py").read_text(encoding="utf-8")),
+    *(
+        name
+        for file in ("noxfile.py", "tests/kinesis_mock.py")
+        for name in re.findall(
+            r"\bKINESINK_[A-Z_]*[A-Z]\b", (ROOT / file).read_text(encoding="utf-8")
+        )
+    ),
 }
 """Each variable of kinesink's that a document may name."""
 
