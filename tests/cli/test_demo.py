@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -21,15 +22,18 @@ from kinesink.cli.consumer import Consumer
 from kinesink.cli.demo import Demo
 from kinesink.cli.dummy_account import dummy_account
 from kinesink.cli.plan import STREAM_NAME, Plan
-from kinesink.cli.workload import Workload, log_event
+from kinesink.cli.shop_doors import KINDS
+from kinesink.cli.workload import Workload, event_of
 from kinesink.testing import AccessDenied, FakeKinesis, RequestError, Rewrite
 from tests.core.entries import aggregated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kinesink.cli.observation import Seen
+    from kinesink.cli.plan import Door
     from kinesink.cli.view import Moment, View
+    from kinesink.cli.workload import Said
     from kinesink.config import Backend
     from kinesink.testing import Fault
 
@@ -76,6 +80,17 @@ def test_every_event_arrives_once(backend: Backend, healthy: list[FakeKinesis]) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("door", KINDS)
+def test_every_door_brings_every_event(door: Door) -> None:
+    """And says by which library the shop logs."""
+    status, screen = shown(Plan(seconds=0.5, rate=800, door=door))
+    assert status == 0, screen
+    assert screen.startswith(KINDS[door].library)
+    assert f"→ kinesink    {KINDS[door].ships}('app-logs')" in screen
+    assert "400 accepted = 400 delivered + 0 dropped + 0 pending" in screen
+
+
+@pytest.mark.slow
 def test_faults_cause_retries_and_no_loss() -> None:
     """What is refused for rate is sent once more."""
     status, screen = shown(Plan(seconds=1, rate=500, shards=1, threads=1, faults=True))
@@ -93,8 +108,8 @@ def test_an_event_that_nobody_logged_gives_status_1(
     """The producer's account alone would not show it."""
     start = Workload.start
 
-    def start_and_add(self: Workload) -> None:
-        start(self)
+    def start_and_add(self: Workload, log: Callable[[Said], object]) -> None:
+        start(self, log)
         healthy[0].put(STREAM_NAME, EVENT.replace(b":7}", b":70000}"))
 
     monkeypatch.setattr(Workload, "start", start_and_add)
@@ -111,9 +126,9 @@ def test_what_the_producer_reports_is_shown_at_the_end(
     """A line in the middle would tear the table apart."""
     start = Workload.start
 
-    def start_amid_trouble(self: Workload) -> None:
+    def start_amid_trouble(self: Workload, log: Callable[[Said], object]) -> None:
         healthy[0].script(AccessDenied(operation="DescribeStreamSummary"))
-        start(self)
+        start(self, log)
 
     monkeypatch.setattr(Workload, "start", start_amid_trouble)
     status, screen = shown(Plan(seconds=0.2, rate=100))
@@ -199,7 +214,7 @@ def test_the_command_ends_cleanly_at_a_signal() -> None:
 
 def test_the_loggers_are_left_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """Level, propagation and handlers, and what each logger remembers of its level."""
-    monkeypatch.setattr(Workload, "start", lambda _: None)
+    monkeypatch.setattr(Workload, "start", lambda _self, _log: None)
     monkeypatch.setattr(Workload, "stop", lambda _: None)
     monkeypatch.setattr(Workload, "wait_ended", lambda _self, _timeout: True)
     logger = logging.getLogger("shop")
@@ -277,28 +292,61 @@ class TestWorkload:
     def test_it_logs_at_the_rate_asked_for(self) -> None:
         """All threads together, to the event."""
         workload = Workload(Plan(seconds=0.3, rate=200, threads=3))
-        workload.start()
+        said: list[Said] = []
+        workload.start(said.append)
         assert not workload.wait_ended(0.01)
         assert workload.wait_ended(10)
-        assert workload.logged == 60
+        assert workload.logged == len(said) == 60
 
     def test_it_stops_when_told(self) -> None:
         """And leaves no thread behind."""
         before = set(threading.enumerate())
         workload = Workload(Plan(seconds=60))
-        workload.start()
+        workload.start(id)
         own = set(threading.enumerate()) - before
         workload.stop()
         assert own
         assert not own & set(threading.enumerate())
 
-    def test_its_events_are_of_each_kind(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Levels, extras, an exception now and then; each carries its number."""
-        with caplog.at_level(logging.DEBUG, logger="shop"):
-            for number in range(250):
-                log_event(number)
-        assert {record.levelname for record in caplog.records} == {
-            "DEBUG", "INFO", "WARNING", "ERROR",
+    def test_its_events_are_of_each_kind(self) -> None:
+        """Levels, fields, an exception now and then; each carries its number."""
+        events = [event_of(number) for number in range(250)]
+        assert {event.level for event in events} == {
+            logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR,
         }  # fmt: skip
-        assert [vars(record)["sequence"] for record in caplog.records] == list(range(250))
-        assert sum(record.exc_info is not None for record in caplog.records) == 1
+        assert [event.fields["sequence"] for event in events] == list(range(250))
+        (failed,) = [event for event in events if event.error is not None]
+        assert failed.text == "order 10100 not paid"
+
+
+class TestDoors:
+    """The libraries that the shop logs by."""
+
+    @pytest.mark.parametrize("door", KINDS)
+    def test_the_same_events_arrive_whatever_the_door(self, door: Door) -> None:
+        """With level, logger, message, attributes and exception; and counted."""
+        fake = FakeKinesis()
+        fake.create_stream(STREAM_NAME)
+        said = [event_of(number) for number in (0, 1, 20, 100)]
+        with dummy_account("eu-west-1"), fake.serve() as server:
+            parameters = {"stream_name": STREAM_NAME, "endpoint_url": server.endpoint_url}
+            with KINDS[door].open(parameters) as opened:
+                for event in said:
+                    opened.log(event)
+                assert opened.flush(30)
+        assert opened.statistics().delivered == 4
+        arrived = [json.loads(record.data) for record in fake.user_records(STREAM_NAME)]
+        assert [event["message"] for event in arrived] == [event.text for event in said]
+        assert [event["level"] for event in arrived] == ["INFO", "DEBUG", "WARNING", "ERROR"]
+        assert [event["logger"] for event in arrived] == [event.logger for event in said]
+        assert [event["attributes"]["sequence"] for event in arrived] == [0, 1, 20, 100]
+        assert arrived[3]["exception"]["type"] == "RuntimeError"
+        assert "refuses the card" in arrived[3]["exception"]["message"]
+        assert "Traceback" in arrived[3]["exception"]["stacktrace"]
+
+    def test_a_library_of_which_even_the_package_is_missing_is_not_installed(self) -> None:
+        """OpenTelemetry's is a part of a package that is there or not."""
+        kind = KINDS["otel"]
+        assert kind.is_installed
+        assert not kind._replace(needs="nowhere.at_all").is_installed
+        assert not kind._replace(needs="nowhere").is_installed

@@ -91,6 +91,17 @@ def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
     assert "kinesink[trio]" in words
 
 
+def test_a_door_whose_library_is_missing_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything begins."""
+    monkeypatch.setattr("kinesink.cli.shop_doors.find_spec", lambda _: None)
+    status, words = said("demo", "--door=otel")
+    assert status == 2
+    assert "OpenTelemetry is not installed" in words
+    assert "kinesink[otel]" in words
+
+
 @pytest.mark.parametrize(("missing", "module"), [("typer", "typer"), ("rich", "rich.console")])
 def test_without_the_extra_one_sentence_says_how_to_install_it(
     missing: str, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -13,6 +13,7 @@ from kinesink.cli.demo import Demo
 from kinesink.cli.doctor import command as doctor
 from kinesink.cli.load import command as load
 from kinesink.cli.plan import Plan
+from kinesink.cli.shop_doors import KINDS
 from kinesink.cli.spool import command as spool
 from kinesink.cli.tail import command as tail
 from kinesink.cli.teaching import reflowed
@@ -26,6 +27,14 @@ app = typer.Typer(
     # A traceback that shows local variables shows what was logged.
     pretty_exceptions_show_locals=False,
 )
+
+
+class DoorName(str, Enum):
+    """The libraries that the demonstration can log by."""
+
+    LOGGING = "logging"
+    STRUCTLOG = "structlog"
+    OTEL = "otel"
 
 
 class Backend(str, Enum):
@@ -49,6 +58,15 @@ def _check_installed(backend: Backend) -> None:
         )
 
 
+def _check_door(door: DoorName) -> None:
+    if not KINDS[door.value].is_installed:
+        raise typer.BadParameter(
+            f"{KINDS[door.value].library} is not installed: "
+            f"python -m pip install 'kinesink[{door.value}]'",
+            param_hint="--door",
+        )
+
+
 @app.callback()
 def _common(
     *,
@@ -65,8 +83,8 @@ _DEMO: Final = """\
 Log to a stream and read it back, on this machine alone.
 
 A Kinesis in memory listens on a free loopback port: no AWS account, no Docker, no network, and
-your AWS settings are neither read nor changed. Threads call [bold]logging[/bold] with a
-[bold]kinesink.KinesisHandler[/bold], which packs many events into one Kinesis record (an
+your AWS settings are neither read nor changed. Threads log by [bold]logging[/bold], structlog or
+OpenTelemetry with kinesink behind it, which packs many events into one Kinesis record (an
 aggregate), and several of those into one PutRecords request. A consumer reads the shards over
 HTTP and takes the aggregates apart.
 
@@ -78,7 +96,8 @@ The exit status is 0 only if every event logged is in the stream, each exactly o
 producer's account says so, too. Ctrl-C ends the logging early; the account comes all the same.
 
 Try [bold]kinesink demo --faults[/bold] to see retries, [bold]--rate 10000 --seconds 10[/bold]
-for large aggregates, [bold]--shards 1 --rate 6000[/bold] for more than the shard takes.
+for large aggregates, [bold]--shards 1 --rate 6000[/bold] for more than the shard takes,
+[bold]--door structlog[/bold] for another library.
 """
 
 
@@ -108,6 +127,9 @@ def demo(  # noqa: PLR0913 - the options of the command
     backend: Annotated[
         Backend, typer.Option(help="Event loop of the background thread.")
     ] = Backend.ASYNCIO,
+    door: Annotated[
+        DoorName, typer.Option(help="By which library the application logs.")
+    ] = DoorName.LOGGING,
     faults: Annotated[
         bool,
         typer.Option(
@@ -120,12 +142,14 @@ def demo(  # noqa: PLR0913 - the options of the command
     """Log to a stream and read it back, on this machine alone."""
     # Not in a callback of the option: older versions of typer lose the enum that it returns.
     _check_installed(backend)
+    _check_door(door)
     plan = Plan(
         seconds=seconds,
         rate=rate,
         shards=shards,
         threads=threads,
         backend=backend.value,
+        door=door.value,
         faults=faults,
     )
     raise typer.Exit(Demo(plan, Console(highlight=False)).run())

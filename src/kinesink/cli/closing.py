@@ -11,6 +11,7 @@ from rich.text import Text
 from kinesink.cli.account import in_words
 from kinesink.cli.observation import Event, Seen
 from kinesink.cli.plan import STREAM_NAME, Plan
+from kinesink.cli.shop_doors import KINDS
 from kinesink.cli.view import latency
 from kinesink.statistics import Statistics
 
@@ -36,8 +37,9 @@ def introduce(console: Console, plan: Plan, endpoint_url: str) -> None:
     """Say who talks to whom."""
     shards = "1 shard" if plan.shards == 1 else f"{plan.shards} shards"
     threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
-    say(console, f"logging       {threads}, {plan.rate:,} events/s, for {plan.seconds:g} s")
-    say(console, f"→ kinesink    KinesisHandler({STREAM_NAME!r}), on {plan.backend}")
+    door = KINDS[plan.door]
+    say(console, f"{door.library:<13} {threads}, {plan.rate:,} events/s, for {plan.seconds:g} s")
+    say(console, f"→ kinesink    {door.ships}({STREAM_NAME!r}), on {plan.backend}")
     say(console, f"→ Kinesis     a fake in memory, {shards}, at {endpoint_url}")
     say(console, "→ consumer    reads the shards over HTTP and takes the aggregates apart")
     if plan.faults:

@@ -134,6 +134,6 @@ def _hash_key(sub_record: SubRecord) -> int:
 def _event(data: bytes, arrival: float) -> tuple[Event, float]:
     """Return an event and its latency in seconds."""
     event: Event = json.loads(data)
-    # Before Python 3.11, fromisoformat does not know the Z.
-    logged = datetime.fromisoformat(event["timestamp"].replace("Z", "+00:00"))
+    # Before Python 3.11, fromisoformat knows neither the Z nor more than microseconds.
+    logged = datetime.fromisoformat(f"{event['timestamp'][:26]}+00:00")
     return event, arrival - logged.timestamp()

@@ -1,6 +1,5 @@
-"""``kinesink demo``: from ``logging`` through a Kinesis in memory to a consumer, counted."""
+"""``kinesink demo``: from a log call through a Kinesis in memory to a consumer, counted."""
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,14 +9,14 @@ from typing import Final
 
 from rich.console import Console
 
-from kinesink import KinesisHandler
 from kinesink.cli import closing
 from kinesink.cli.account import disagreements
 from kinesink.cli.consumer import Consumer, ReadError
 from kinesink.cli.dummy_account import dummy_account
 from kinesink.cli.plan import REGION, STREAM_NAME, Plan
+from kinesink.cli.shop_doors import KINDS, OpenDoor
 from kinesink.cli.view import Moment, View, view_on
-from kinesink.cli.workload import LOGGER, Workload
+from kinesink.cli.workload import Workload
 from kinesink.testing import FakeKinesis, Latency, ThrottleEntries
 
 _FAULTS: Final = (
@@ -64,39 +63,31 @@ class Demo:
             consumer = Consumer(server.endpoint_url)
             reading = thread.submit(consumer.run)
             try:
-                with self._handler(server.endpoint_url) as handler:
-                    self._watch(handler, consumer, reading)
+                with self._door(server.endpoint_url) as door:
+                    self._watch(door, consumer, reading)
             finally:
                 consumer.finish()
             reading.result()
-        return self._conclude(handler, consumer)
+        return self._conclude(door, consumer)
 
     @contextmanager
-    def _handler(self, endpoint_url: str) -> Iterator[KinesisHandler]:
-        """Attach the handler to the shop's loggers, and nothing else."""
-        handler = KinesisHandler(
-            STREAM_NAME,
-            endpoint_url=endpoint_url,
-            backend=self._plan.backend,
-            on_error=lambda _, text: self._remarks.append(text),
-        )
-        logger = logging.getLogger(LOGGER)
-        level, propagate = logger.level, logger.propagate
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
-        logger.propagate = False
-        try:
-            yield handler
-        finally:
-            self._workload.stop()
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
-            handler.close()
+    def _door(self, endpoint_url: str) -> Iterator[OpenDoor]:
+        """Open the door that is wanted, and let nobody through any more before it is closed."""
+        parameters = {
+            "stream_name": STREAM_NAME,
+            "endpoint_url": endpoint_url,
+            "backend": self._plan.backend,
+            "on_error": lambda _, text: self._remarks.append(text),
+        }
+        with KINDS[self._plan.door].open(parameters) as door:
+            try:
+                yield door
+            finally:
+                self._workload.stop()
 
     # -- while it runs ---------------------------------------------------------
 
-    def _watch(self, handler: KinesisHandler, consumer: Consumer, reading: Future[None]) -> None:
+    def _watch(self, door: OpenDoor, consumer: Consumer, reading: Future[None]) -> None:
         """Log, deliver, and read; at an interrupt go on to the next."""
         start = time.monotonic()
 
@@ -104,7 +95,7 @@ class Demo:
             return Moment(
                 at=time.monotonic() - start,
                 logged=self._workload.logged,
-                account=handler.statistics(),
+                account=door.statistics(),
                 seen=consumer.observation.seen(),
             )
 
@@ -113,10 +104,10 @@ class Demo:
             return bool(wait([reading], timeout).done)
 
         with view_on(self._console) as view:
-            self._workload.start()
+            self._workload.start(door.log)
             self._show_until(self._workload.wait_ended, view, now, self._plan.seconds + 60)
             self._workload.stop()
-            self._show_until(handler.flush, view, now, _LONGEST_DELIVERY)
+            self._show_until(door.flush, view, now, _LONGEST_DELIVERY)
             self._show_until(has_read, view, now, _LONGEST_DELIVERY)
             view.show_end(now())
 
@@ -135,8 +126,8 @@ class Demo:
         except KeyboardInterrupt:
             self._interrupted = True
 
-    def _conclude(self, handler: KinesisHandler, consumer: Consumer) -> int:
-        account, logged = handler.statistics(), self._workload.logged
+    def _conclude(self, door: OpenDoor, consumer: Consumer) -> int:
+        account, logged = door.statistics(), self._workload.logged
         closing.show_events(self._console, consumer.observation.samples())
         found = disagreements(logged, account, consumer.observation.times())
         end = closing.End(
