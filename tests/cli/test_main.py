@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import re
 import subprocess
 import sys
@@ -89,6 +90,29 @@ def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
     status, words = said("demo", "--backend=trio")
     assert status == 2
     assert "kinesink[trio]" in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("kinesink ta", {"tail"}), ("kinesink tail --s", {"--since", "--shard"})]
+)
+def test_the_shell_completes_what_is_typed(typed: str, offered: set[str]) -> None:
+    """As bash asks for it once completion is installed: commands, and their options."""
+    ran = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import sys; sys.argv[0] = 'kinesink'; from kinesink import cli; cli.main()",
+        ],
+        env=os.environ | {
+            "_KINESINK_COMPLETE": "complete_bash", "COMP_WORDS": typed,
+            "COMP_CWORD": str(typed.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )  # fmt: skip
+    assert set(ran.stdout.split()) == offered
 
 
 def test_a_door_whose_library_is_missing_says_how_to_install_it(

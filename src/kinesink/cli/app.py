@@ -22,7 +22,6 @@ app = typer.Typer(
     name="kinesink",
     help="Log events of a Python process, in Amazon Kinesis Data Streams.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     # A traceback that shows local variables shows what was logged.
     pretty_exceptions_show_locals=False,
