@@ -45,6 +45,9 @@ ALL = [check.name for check in CHECKS]
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 JSON = "application/x-amz-json-1.1"
 
+#: Each runs the whole of it, and most send a probe.
+pytestmark = pytest.mark.slow
+
 
 class Clock:
     """The time of the service."""

@@ -58,6 +58,7 @@ def accounted(text: str) -> tuple[int, int, int]:
 SHORT = ("--rate", "100", "--size", "150", "--duration", "0.5")
 
 
+@pytest.mark.slow
 class TestSending:
     """What was planned is in the stream, and in the account."""
 
@@ -105,7 +106,6 @@ class TestSending:
         assert lines[-1].startswith("kinesink: 50 events did not reach stream s: AccessDenied")
         assert lines[-1].endswith("try kinesink doctor s.")
 
-    @pytest.mark.slow
     def test_what_is_not_known_in_the_end_is_one_too(self, fake: FakeKinesis) -> None:
         """The service hangs for longer than anybody waits."""
         fake.script(Hang(operation="PutRecords"))
@@ -131,6 +131,7 @@ class TestSending:
         assert accounted(terminal.screen) == (75, 75, 0)
 
 
+@pytest.mark.slow
 class TestAnInterrupt:
     """Ctrl-C ends the sending, and nothing gets lost of the account."""
 

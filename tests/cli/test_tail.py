@@ -382,6 +382,7 @@ class TestTrouble:
         assert options[0] in words(ran.err)
 
 
+@pytest.mark.slow
 class TestFollow:
     """What comes from now on, until Ctrl-C."""
 
