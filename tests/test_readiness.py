@@ -20,7 +20,7 @@ WELL: dict[str, Any] = {
 }
 
 
-def verdict(vitals: dict[str, Any] | None = None, **condition: Any) -> Health:  # noqa: ANN401
+def verdict(vitals: dict[str, Any] | None = None, **condition: object) -> Health:
     """Return the verdict on a condition that differs from a good one."""
     good = {"noted_at": NOW, "delivered_at": NOW, **(vitals or {})}
     return judge(Condition(**{**WELL, "vitals": Vitals(**good), **condition}))

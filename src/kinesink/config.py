@@ -225,7 +225,7 @@ class Config(PipelineOptions):
         cls,
         environ: Mapping[str, str] | None = None,
         /,
-        **parameters: Any,  # noqa: ANN401 - Config checks each
+        **parameters: object,
     ) -> Config:
         """Return a configuration from ``KINESINK_*`` variables and ``parameters``.
 

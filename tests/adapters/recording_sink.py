@@ -76,7 +76,9 @@ class RecordingSink(Sink):
         return event
 
 
-def a_record(msg: object = "order %s accepted", *args: object, **fields: Any) -> logging.LogRecord:  # noqa: ANN401
+def a_record(
+    msg: object = "order %s accepted", *args: object, **fields: object
+) -> logging.LogRecord:
     """Return a record with every field known; ``fields`` are set on it, extras as well."""
     record = logging.LogRecord(
         "app.orders", logging.INFO, "/srv/app/orders.py", 12, msg, args or (7,), None, "place"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.adapters.conftest import Registry
 
 
-def a_door(**parameters: Any) -> Door:  # noqa: ANN401 - as the adapters hand them on
+def a_door(**parameters: object) -> Door:
     """Return a door to one stream."""
     return Door("app-logs", None, parameters)
 

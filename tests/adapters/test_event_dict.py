@@ -42,22 +42,22 @@ def parts_of(event_dict: Mapping[Any, Any], method_name: str = "info") -> Parts:
     return parts
 
 
-def details_of(**event_dict: Any) -> Details:  # noqa: ANN401 - whatever an event dict holds
+def details_of(**event_dict: object) -> Details:
     """Return what a plain event does not have."""
     return Details(*(parts_of(event_dict)[3] or ()))
 
 
-def site_of(**event_dict: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as above
+def site_of(**event_dict: object) -> tuple[Any, ...]:
     """Return level, its number, logger, path, line, function, thread and process."""
     return parts_of(event_dict)[1]
 
 
-def attributes_of(**event_dict: Any) -> dict[Any, Any]:  # noqa: ANN401 - as above
+def attributes_of(**event_dict: object) -> dict[Any, Any]:
     """Return what is no field."""
     return details_of(**event_dict).attributes or {}
 
 
-def exception_in(**event_dict: Any) -> ExceptionFields:  # noqa: ANN401 - as above
+def exception_in(**event_dict: object) -> ExceptionFields:
     """Return the exception that there is."""
     exception = details_of(**event_dict).exception
     assert exception is not None

@@ -42,7 +42,7 @@ def span(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     return context
 
 
-def of_record(partition_key: object, **fields: Any) -> object:  # noqa: ANN401 - a record's fields
+def of_record(partition_key: object, **fields: object) -> object:
     """Return the key of a record of logging."""
     read = key_of(partition_key, READERS)
     assert read is not None

@@ -401,7 +401,7 @@ class TestStructlog:
     """An event dict of structlog, by way of ``ProcessorFormatter.wrap_for_formatter``."""
 
     @staticmethod
-    def bridged(event_dict: dict[str, Any], **fields: Any) -> logging.LogRecord:  # noqa: ANN401
+    def bridged(event_dict: dict[str, Any], **fields: object) -> logging.LogRecord:
         """Return the record that structlog makes of an event dict."""
         return a_record(event_dict, _logger=object(), _name="info", **fields)
 

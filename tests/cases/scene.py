@@ -304,7 +304,7 @@ async def scene(  # noqa: PLR0913 - what a case may say about its world
     rtt: float = RTT,
     reporter: Reporter | None = None,
     local_clock: Callable[[], float] = wall_clock,
-    **parameters: Any,  # noqa: ANN401 - Config checks each
+    **parameters: object,
 ) -> AsyncIterator[Scene]:
     """Play a case: enter the producer, leave it, and make the closing checks.
 

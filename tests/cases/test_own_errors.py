@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
 
 import anyio
 import pytest
@@ -45,7 +44,7 @@ def break_once(monkeypatch: pytest.MonkeyPatch, stage: str, calls: list[int]) ->
     owner = resolve(owner_name)
     original = getattr(owner, name)
 
-    def broken(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - whatever it takes
+    def broken(*arguments: object, **keywords: object) -> object:
         calls.append(1)
         if len(calls) == 1:
             raise ZeroDivisionError(stage)
@@ -57,7 +56,7 @@ def break_once(monkeypatch: pytest.MonkeyPatch, stage: str, calls: list[int]) ->
             monkeypatch.setattr(user, name, broken)
 
 
-def resolve(name: str) -> Any:  # noqa: ANN401 - a module or a class
+def resolve(name: str) -> object:
     """Return what a dotted name stands for."""
     import importlib  # noqa: PLC0415 - for this alone
 
@@ -158,7 +157,7 @@ async def test_F9_a_record_that_kinesink_fails_at_fails_alone(
 
     encode = Entry.encode
 
-    def poisoned(entry: Entry, turn: int) -> Any:  # noqa: ANN401 - what encode returns
+    def poisoned(entry: Entry, turn: int) -> object:
         if b"poison" in entry.data():
             raise ZeroDivisionError
         return encode(entry, turn)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from typing import Any
 
 import anyio
 import pytest
@@ -43,7 +42,7 @@ class Counted:
     def _count(self, owner: object, name: str, what: str) -> None:
         original = getattr(owner, name)
 
-        def counted(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        def counted(*arguments: object, **keywords: object) -> object:
             self.counts[what] += 1
             return original(*arguments, **keywords)
 

@@ -41,7 +41,7 @@ def output_of(command: str) -> str:
     return dict(SHOWN)[command]
 
 
-def event(number: int, time: str, level: str, logger: str, message: str, **rest: Any) -> bytes:  # noqa: ANN401 - any JSON
+def event(number: int, time: str, level: str, logger: str, message: str, **rest: object) -> bytes:
     """Return a line of the shop."""
     fields = {
         "timestamp": f"2026-11-23T06:28:{time}000Z", "level": level, "logger": logger,

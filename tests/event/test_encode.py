@@ -136,7 +136,7 @@ class TestTimestamp:
         assert abs((written - exact).total_seconds()) <= 1e-6
 
     @pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, -1e15, "soon", None])
-    def test_without_meaning_it_is_now(self, created: Any) -> None:  # noqa: ANN401
+    def test_without_meaning_it_is_now(self, created: object) -> None:
         """A broken clock never costs the event."""
         year = json.loads(line_of(encoder(), created, SITE, "x"))["timestamp"][:4]
         assert int(year) >= 2024
@@ -217,7 +217,9 @@ class TestParts:
         st.floats() | st.none() | st.integers(),
     )
     @settings(max_examples=200)
-    def test_any_parts_give_one_line_of_json(self, site: Any, message: Any, created: Any) -> None:  # noqa: ANN401
+    def test_any_parts_give_one_line_of_json(
+        self, site: object, message: object, created: object
+    ) -> None:
         """Whatever the parts are, the line parses and is a single line."""
         line = line_of(encoder(), created, site, message)
         assert line.endswith(b"}\n")

@@ -50,7 +50,7 @@ def line(details: Details | None = None, **given: Any) -> str:  # noqa: ANN401 -
     return line_of(encoder, MOMENT, SITE, "placed", details).decode()
 
 
-def event(attributes: dict[Any, Any], **given: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+def event(attributes: dict[Any, Any], **given: object) -> dict[str, Any]:
     """Return the event, in which no name stands twice."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class TestNanoseconds:
     def test_nine_digits_are_kept(
         self,
         encoder: Encoder | ShapedEncoder,
-        moment: Any,  # noqa: ANN401
+        moment: object,
         expected: str,
     ) -> None:
         """Exactly those that were given, before 1970 as well."""

@@ -96,7 +96,7 @@ class TestTheLaw:
         schema: str,
         extra: Any,  # noqa: ANN401
         oversize: str,
-        static: Any,  # noqa: ANN401
+        static: object,
         resource: Any,  # noqa: ANN401
         limit: int,
     ) -> None:

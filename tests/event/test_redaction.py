@@ -110,7 +110,7 @@ class TestInEvents:
 
     @pytest.mark.parametrize("extra", [None, "flat", "nested", ["password", "user", "deep"]])
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_no_line_holds_a_secret(self, schema: str, extra: Any) -> None:  # noqa: ANN401
+    def test_no_line_holds_a_secret(self, schema: str, extra: object) -> None:
         """Wherever attributes go, before they go there."""
         if schema == "otel" and extra == "flat":
             extra = None

@@ -161,14 +161,14 @@ FULL: dict[str, str] = {
 """An event with everything that there is."""
 
 
-def event_of(schema: str, details: Details | None = None, **given: Any) -> dict[str, Any]:  # noqa: ANN401
+def event_of(schema: str, details: Details | None = None, **given: object) -> dict[str, Any]:
     """Return an event in a schema."""
     encoder = new_encoder(EventOptions(schema=schema, **given), FACTS)  # type: ignore[arg-type]
     event: dict[str, Any] = json.loads(line_of(encoder, MOMENT, SITE, "low", details))
     return event
 
 
-def with_attributes(schema: str, attributes: dict[Any, Any], **given: Any) -> dict[str, Any]:  # noqa: ANN401
+def with_attributes(schema: str, attributes: dict[Any, Any], **given: object) -> dict[str, Any]:
     """Return an event with attributes."""
     return event_of(schema, Details(attributes=attributes), **given)
 

@@ -87,7 +87,7 @@ class TestSameAsSpliced:
         self,
         parts: Any,  # noqa: ANN401
         extra: Any,  # noqa: ANN401
-        static: Any,  # noqa: ANN401
+        static: object,
         resource: Any,  # noqa: ANN401
         rename: Any,  # noqa: ANN401
         facts: tuple[str | None, ...],
@@ -327,7 +327,7 @@ class TestTheirDictionary:
     def test_nothing_of_anybody_else_s_can_be_changed_by_it(self, what: str) -> None:
         """Not the caller's, not what every event has, not the next event."""
 
-        def spoil(fields: Fields) -> Any:  # noqa: ANN401 - the fields as they were
+        def spoil(fields: Fields) -> object:
             before = json.loads(json.dumps(fields))
             fields["attributes"]["user"]["id"].append(8)
             fields["scope"]["attributes"]["s"].append("y")

@@ -105,7 +105,7 @@ def user_data(records: list[dict[str, Any]], framing: Any = "kpl") -> list[bytes
     return [event.data for each in records for event in deaggregate(each["Data"], framing=framing)]
 
 
-def consume(client: Any, stream_name: str) -> Counter[int]:  # noqa: ANN401 - a boto3 client
+def consume(client: object, stream_name: str) -> Counter[int]:
     """Return how often each logged number is seen by a consumer that checks ranges.
 
     As the KCL does: an aggregated record with one event that belongs elsewhere is dropped.

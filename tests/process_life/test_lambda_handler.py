@@ -145,7 +145,7 @@ async def _coroutine() -> None:
     """Be awaited by nobody."""
 
 
-async def _asynchronous_generator() -> Any:  # noqa: ANN401 - never run
+async def _asynchronous_generator() -> object:
     yield
 
 

@@ -247,7 +247,7 @@ class TestTls:
     """Which certificates are trusted."""
 
     @staticmethod
-    def context(url: str = "https://localhost:4567", **parameters: Any) -> ssl.SSLContext:  # noqa: ANN401 - as session()
+    def context(url: str = "https://localhost:4567", **parameters: object) -> ssl.SSLContext:
         """Return the TLS settings that a configuration leads to."""
         found = session(region_name="us-east-1", endpoint_url=url, **parameters)
         return found.destinations().data.tls

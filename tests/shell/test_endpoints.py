@@ -31,7 +31,7 @@ def destinations(**parameters: Any) -> Destinations:  # noqa: ANN401 - whatever 
     return session.destinations()
 
 
-def hosts(**parameters: Any) -> tuple[str, str]:  # noqa: ANN401 - as above
+def hosts(**parameters: object) -> tuple[str, str]:
     """Return the hosts for data and for everything else; both over TLS."""
     data, control = destinations(**parameters)
     assert data.url == f"https://{data.host}/"

@@ -25,7 +25,7 @@ Reports = list[tuple[str, str]]
 def load(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return what makes a module look as if the application had imported it."""
 
-    def load(name: str, **contents: object) -> Any:  # noqa: ANN401 - a module of any server's
+    def load(name: str, **contents: object) -> object:
         module = ModuleType(name)
         vars(module).update(contents)
         monkeypatch.setitem(sys.modules, name, module)
@@ -179,7 +179,7 @@ def test_while_its_loop_waits_others_may_run_their_own(
     class Looks(type(loop._selector).__base__):  # type: ignore[misc]  # whatever this system has
         """Looks at the running loop where another greenlet would."""
 
-        def select(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - passed on
+        def select(self, timeout: float | None = None) -> object:
             seen.append(asyncio._get_running_loop())
             return super().select(timeout)
 

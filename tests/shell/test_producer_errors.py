@@ -46,7 +46,7 @@ def failing(
     real = getattr(Pipeline, verb)
     left = times
 
-    def fail(self: Pipeline, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - the verb's
+    def fail(self: Pipeline, *args: object, **kwargs: object) -> object:
         nonlocal left
         if after and left:
             real(self, *args, **kwargs)
@@ -195,7 +195,7 @@ async def test_what_had_ended_before_the_error_is_told_as_it_ended(
             fake.faults.append(Hang(operation="PutRecords"))
         advance = Pipeline._advance
 
-        def fail(self: Pipeline, now: float) -> Any:  # noqa: ANN401 - as the stage
+        def fail(self: Pipeline, now: float) -> object:
             if any(isinstance(effect, (Delivered, Dropped)) for effect in self._effects):
                 monkeypatch.setattr(Pipeline, "_advance", advance)
                 raise RuntimeError("a bug")

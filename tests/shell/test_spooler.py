@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -35,7 +35,7 @@ def failed(reason: DropReason, code: str | None = None) -> RecordResult:
 class World:
     """A spooler, and what its task has been told; the task's hands are the test's."""
 
-    def __init__(self, path: Path, **parameters: Any) -> None:  # noqa: ANN401 - Config checks each
+    def __init__(self, path: Path, **parameters: object) -> None:
         self.spooler = Spooler(make_config(spool_path=str(path), **parameters))
         self.now = 100.0
         self.works = True

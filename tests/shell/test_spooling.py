@@ -50,7 +50,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
-def small(fake: FakeKinesis, path: Path, backend: str, **parameters: Any) -> Sink:  # noqa: ANN401 - Config checks each
+def small(fake: FakeKinesis, path: Path, backend: str, **parameters: object) -> Sink:
     """Return a sink with room for some hundred events, one call at a time, and a spool."""
     given = {
         "backend": backend,

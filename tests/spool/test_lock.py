@@ -42,7 +42,7 @@ def on_windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture(params=["here", "on Windows"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> object:
     """Return the module for this system, and for another."""
     return lock if request.param == "here" else on_windows(monkeypatch)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kinesink.shell import losses
 from kinesink.testing import Hang, check_completeness
@@ -29,7 +29,7 @@ def tell_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "INTERVAL", SOON)
 
 
-def small_sink(fake: FakeKinesis, **parameters: Any) -> Sink:  # noqa: ANN401 - Config checks each
+def small_sink(fake: FakeKinesis, **parameters: object) -> Sink:
     """Return a sink with little room, whose stream hangs at first."""
     fake.faults.append(Hang(operation="PutRecords"))
     return make_sink(fake, max_pending_bytes=65_536, **parameters)

@@ -7,7 +7,7 @@ import logging.config
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
@@ -46,7 +46,7 @@ def captured() -> Iterator[KinesisCapture]:
         yield captured
 
 
-def configure(**parameters: Any) -> None:  # noqa: ANN401 - the handler checks each
+def configure(**parameters: object) -> None:
     """Configure logging as an application does."""
     handler = {"class": "kinesink.KinesisHandler", "stream_name": "app-logs", **parameters}
     logging.config.dictConfig(

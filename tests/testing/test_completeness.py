@@ -340,7 +340,7 @@ class TestForeignLines:
             ({"kvlistValue": {}}, None),
         ],
     )
-    def test_numbers_of_otlp_are_whole_numbers(self, value: Any, number: int | None) -> None:  # noqa: ANN401
+    def test_numbers_of_otlp_are_whole_numbers(self, value: object, number: int | None) -> None:
         """As text or not."""
         (event,) = map(json.loads, written(1, schema="otel"))
         record = event["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]

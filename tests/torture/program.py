@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +35,12 @@ def memory(what: str) -> int:
     raise LookupError(what)
 
 
-def tell(**facts: Any) -> None:  # noqa: ANN401 - whatever JSON takes
+def tell(**facts: object) -> None:
     """Print facts in one line, by one call: forked processes share the output."""
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def tell_account(name: str, sink: Sink, **facts: Any) -> None:  # noqa: ANN401 - as above
+def tell_account(name: str, sink: Sink, **facts: object) -> None:
     """Print what the process has to account for at its end."""
     account = sink.statistics()
     tell(

@@ -206,7 +206,7 @@ def _number(value: object, bits: int) -> int:
     return int(value) if isinstance(value, int) and 0 <= value < 1 << bits else 0
 
 
-def _value(value: object) -> Any:  # noqa: ANN401 - whatever OTLP can hold
+def _value(value: object) -> object:
     return value if _is_valid(value) else plain_value(value)
 
 
@@ -328,7 +328,7 @@ class _Protobuf:
         self._logs: Final[Any] = logs
         self._resource: Final[Any] = resource
 
-    def record(self, record: LogRecord) -> Any:  # noqa: ANN401 - of a package that may be absent
+    def record(self, record: LogRecord) -> object:
         """Return a LogRecord."""
         trace_id, span_id = record.trace_id, record.span_id
         return self._logs.LogRecord(

@@ -61,7 +61,7 @@ class _Shipper:
 
     def ship(  # noqa: PLR0912 - a call for any part of it would be a tenth of an event
         self,
-        value: Any,  # noqa: ANN401 - as structlog has it
+        value: object,
         method_name: str,
         logger: object,
     ) -> None:
@@ -114,7 +114,7 @@ class _Shipper:
 
     def _other(
         self,
-        value: Any,  # noqa: ANN401 - as structlog has it
+        value: object,
         method_name: str,
         name: str | None,
     ) -> tuple[Lines, Parts | None]:
@@ -126,7 +126,7 @@ class _Shipper:
         parts = translate(event_dict, method_name, name, THIS_PROCESS.id)
         return self._encode(*parts), parts
 
-    def _bare(self, value: Any, method_name: str, logger_name: str | None) -> Lines:  # noqa: ANN401 - as structlog has it
+    def _bare(self, value: object, method_name: str, logger_name: str | None) -> Lines:
         """Return an event for which none of the application's code needs to run."""
         message = value.get("event") if type(value) is dict else value
         if type(message) is not str:
@@ -134,7 +134,7 @@ class _Shipper:
         bare = translate({"event": message}, method_name, logger_name, THIS_PROCESS.id)
         return self._encode(*bare)
 
-    def _key(self, value: Any, parts: Parts) -> str | None:  # noqa: ANN401 - as structlog has it
+    def _key(self, value: object, parts: Parts) -> str | None:
         if self._key_of is None:
             return None
         try:
@@ -230,7 +230,7 @@ class KinesisProcessor(_Open):
         self._ship: Final = _Shipper(self._door).ship
         self._warned = False
 
-    def __call__(self, logger: Any, method_name: str, event_dict: T) -> T:  # noqa: ANN401 - as structlog calls it
+    def __call__(self, logger: object, method_name: str, event_dict: T) -> T:
         """Ship the event; return it as it came, or raise ``DropEvent`` to end the chain."""
         value: Any = event_dict
         if type(value) is tuple:

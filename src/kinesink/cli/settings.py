@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kinesink.cli.exits import CommandError
 from kinesink.config import Config
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kinesink.cli.tail.service import Account
 
 
-def settings(stream: str, account: Account, **parameters: Any) -> Config:  # noqa: ANN401 - Config checks each
+def settings(stream: str, account: Account, **parameters: object) -> Config:
     """Return the configuration for a stream.
 
     :param stream: its name or its ARN.

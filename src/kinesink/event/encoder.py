@@ -283,7 +283,7 @@ def severity_number(level_number: int) -> int:
     return 1 + 4 * tens + min(ones, 3)
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - whatever an application says
+def _json(value: object) -> str:
     try:
         return orjson.dumps(value).decode()
     except Exception:  # noqa: BLE001 - orjson may run the application's code

@@ -107,7 +107,7 @@ class EventOptions:
         self._check_names()
 
     @classmethod
-    def from_environment(cls, **parameters: Any) -> EventOptions:  # noqa: ANN401 - each is checked
+    def from_environment(cls, **parameters: object) -> EventOptions:
         """Return options from ``KINESINK_*`` variables and ``parameters``.
 
         A parameter that is given and not None wins over its variable; an empty variable

@@ -139,7 +139,7 @@ def _cut_texts(event: dict[str, Any], excess: int) -> list[str]:
     return cut
 
 
-def _texts(value: Any) -> list[_Place]:  # noqa: ANN401 - whatever JSON holds
+def _texts(value: object) -> list[_Place]:
     """Return where each text below ``value`` stands."""
     found: list[_Place] = []
     waiting: list[tuple[Any, str]] = [(value, "")]
@@ -309,7 +309,7 @@ def _split(line: bytes, options: EventOptions) -> tuple[bytes, ...]:
     return tuple(lines)
 
 
-def _lacks(event: Any, holder: Any, key: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
+def _lacks(event: object, holder: object, key: object) -> bool:
     """Tell whether a place is no longer in an event."""
     return not any(place.holder is holder and place.key == key for place in _texts(event))
 

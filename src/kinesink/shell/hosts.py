@@ -126,7 +126,7 @@ def watch(intake: Intake) -> None:
 
 
 def _noticing(verb: Callable[..., Any]) -> Callable[..., Any]:
-    def notice_and_do(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on as it is
+    def notice_and_do(*arguments: object, **named: object) -> object:
         notice_fork()
         return verb(*arguments, **named)
 

@@ -136,7 +136,7 @@ def lookup_failure(error: Exception, *, secrets: tuple[str, ...] = ()) -> SetupE
     )
 
 
-def _sendable(found: Any) -> Keys:  # noqa: ANN401 - whatever a source gives
+def _sendable(found: object) -> Keys:
     """Return keys that can stand in a header; mostly a line break at the end says no.
 
     Otherwise the HTTP library would refuse it, and show the header when it does.

@@ -117,7 +117,7 @@ def lambda_handler(
         _check_runnable(handler)
 
         @wraps(handler)
-        def handle(*arguments: Any, **keywords: Any) -> object:  # noqa: ANN401 - the handler's own
+        def handle(*arguments: object, **keywords: object) -> object:
             try:
                 return handler(*arguments, **keywords)
             finally:
@@ -183,7 +183,7 @@ def _wrap(client: object, timeout: float) -> None:
 
 def _delivering_first(method: Callable[..., object], timeout: float) -> Callable[..., object]:
     @wraps(method)
-    def hand_in(*arguments: Any, **keywords: Any) -> object:  # noqa: ANN401 - the runtime's own
+    def hand_in(*arguments: object, **keywords: object) -> object:
         _invocations.handed_in(timeout, _remaining_for_runtime())
         return method(*arguments, **keywords)
 

@@ -122,7 +122,7 @@ class KinesisCapture:
         where: Mapping[str, object] | None = None,
         *,
         times: int | None = None,
-        **fields: Any,  # noqa: ANN401 - fields have any type
+        **fields: object,
     ) -> Event:
         """Fail unless an event with these fields has arrived; return the first one.
 
@@ -154,7 +154,7 @@ class KinesisCapture:
     def assert_not_logged(
         self,
         where: Mapping[str, object] | None = None,
-        **fields: Any,  # noqa: ANN401 - as above
+        **fields: object,
     ) -> None:
         """Fail if an event with these fields has arrived, or if that cannot be told yet.
 

@@ -56,23 +56,23 @@ def a_log_record(body: Any = "order 7 accepted", **fields: Any) -> LogRecord:  #
 
 
 def readable(
-    body: Any = "order 7 accepted",  # noqa: ANN401 - an AnyValue
+    body: object = "order 7 accepted",
     *,
     resource: Resource = A_RESOURCE,
     scope: InstrumentationScope | None = A_SCOPE,
-    **fields: Any,  # noqa: ANN401 - as LogRecord has them
+    **fields: object,
 ) -> ReadableLogRecord:
     """Return a record as exporters get it."""
     return ReadableLogRecord(a_log_record(body, **fields), resource, scope)
 
 
 def writable(
-    body: Any = "order 7 accepted",  # noqa: ANN401 - an AnyValue
+    body: object = "order 7 accepted",
     *,
     resource: Resource = A_RESOURCE,
     scope: InstrumentationScope | None = A_SCOPE,
-    attributes: Any = None,  # noqa: ANN401 - those of a log record
-    **fields: Any,  # noqa: ANN401 - as LogRecord has them
+    attributes: object = None,
+    **fields: object,
 ) -> ReadWriteLogRecord:
     """Return a record as processors get it; ``fields`` are set after its construction."""
     record = ReadWriteLogRecord(

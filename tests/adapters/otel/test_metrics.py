@@ -37,7 +37,7 @@ QUEUE_SIZE: Final = "otel.sdk.processor.log.queue.size"
 CAPACITY: Final = "otel.sdk.processor.log.queue.capacity"
 
 
-def config_of(stream: str, **parameters: Any) -> Config:  # noqa: ANN401 - Config checks each
+def config_of(stream: str, **parameters: object) -> Config:
     """Return a quick configuration for a stream."""
     return dataclasses.replace(make_config(**parameters), stream_name=stream)
 
@@ -116,7 +116,7 @@ def make_sink(stream: str) -> Iterator[Callable[..., Sink]]:
     """Return what makes sinks that deliver to the stream."""
     fakes: list[FakeKinesis] = []
 
-    def make(fake: FakeKinesis | None = None, **parameters: Any) -> Sink:  # noqa: ANN401 - Config checks each
+    def make(fake: FakeKinesis | None = None, **parameters: object) -> Sink:
         fake = FakeKinesis() if fake is None else fake
         fake.create_stream(stream, shards=2)
         fakes.append(fake)

@@ -68,7 +68,7 @@ def decoded(encoding: Encoding, data: bytes) -> ExportLogsServiceRequest:
 def requests(
     encoding: Encoding,
     *batch: ReadableLogRecord,
-    **options: Any,  # noqa: ANN401 - of the exporter
+    **options: object,
 ) -> list[ExportLogsServiceRequest]:
     """Return the requests that a batch becomes."""
     return [decoded(encoding, data) for data in exported(encoding, *batch, **options)]

@@ -32,7 +32,7 @@ OF_THE_RECORD = {"file", "line", "function", "thread", "task"}
 class Twice:
     """A chain that ships each event by the processor, and by a handler behind the bridge."""
 
-    def __init__(self, bridge: Any, *processors: Any) -> None:  # noqa: ANN401 - structlog has no narrower types
+    def __init__(self, bridge: object, *processors: object) -> None:
         self.by_processor = RecordingSink()
         self.by_handler = RecordingSink()
         logger = logging.Logger("app.orders")  # noqa: LOG001 - out of reach
@@ -94,7 +94,7 @@ class TestTheSameFields:
     @pytest.mark.parametrize(
         "renderer", [structlog.processors.format_exc_info, structlog.processors.dict_tracebacks]
     )
-    def test_of_an_exception_that_is_rendered(self, renderer: Any) -> None:  # noqa: ANN401 - a processor
+    def test_of_an_exception_that_is_rendered(self, renderer: object) -> None:
         """As text or dictionaries."""
         for bridge in BRIDGES.values():
             chain = Twice(bridge, structlog.stdlib.add_log_level, renderer)

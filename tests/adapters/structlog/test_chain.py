@@ -32,7 +32,7 @@ def to_stream(formatter: logging.Formatter) -> tuple[logging.Logger, io.StringIO
     return logger, written
 
 
-def as_text(_: object, __: str, value: Any) -> str:  # noqa: ANN401 - whatever is in the chain
+def as_text(_: object, __: str, value: object) -> str:
     """Return what is rendered, or render it."""
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -86,7 +86,7 @@ class TestBehindARenderer:
             (bytearray(b"x"), b"x\n"),
         ],
     )
-    def test_of_each_type(self, sink: RecordingSink, value: Any, line: bytes) -> None:  # noqa: ANN401 - text or bytes
+    def test_of_each_type(self, sink: RecordingSink, value: object, line: bytes) -> None:
         """Text in UTF-8, bytes as they are; and the very same goes on."""
         assert KinesisProcessor(sink=sink)(None, "info", value) is value
         assert sink.lines == [line]
@@ -117,7 +117,9 @@ class TestBehindARenderer:
     @pytest.mark.parametrize(
         "value", [(), ((), {}), ((("inner",),), {}), (1, 2), 17, [1]], ids=repr
     )
-    def test_whatever_else_is_an_event_all_the_same(self, sink: RecordingSink, value: Any) -> None:  # noqa: ANN401 - anything at all
+    def test_whatever_else_is_an_event_all_the_same(
+        self, sink: RecordingSink, value: object
+    ) -> None:
         """The chain fails where structlog says so, and not here."""
         assert KinesisProcessor(sink=sink)(None, "info", value) is value
         assert sink.event["level"] == "INFO"
@@ -242,7 +244,7 @@ class TestInAFormatter:
             )
         )
 
-        def log_on(_: object, __: str, event_dict: Any) -> Any:  # noqa: ANN401 - a processor
+        def log_on(_: object, __: str, event_dict: object) -> object:
             logger.info("inner")
             return event_dict
 

@@ -336,7 +336,7 @@ class TestValues:
     )
     def test_of_any_kind_neither_raise_nor_get_lost(
         self,
-        event_dict: Any,  # noqa: ANN401 - anything at all
+        event_dict: object,
         method_name: Any,  # noqa: ANN401 - as above
         name: object,
     ) -> None:

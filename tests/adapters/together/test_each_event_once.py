@@ -71,7 +71,7 @@ class TestRecommended:
         self,
         registry: Registry,
         logger: logging.Logger,
-        last: Any,  # noqa: ANN401 - a processor
+        last: object,
     ) -> None:
         """The handler ships what both libraries log, as they meant it."""
         logger.addHandler(KinesisHandler("app-logs"))

@@ -74,7 +74,7 @@ BASES: Final = (object, str, int, float, dict, list, tuple, set, bytes, Exceptio
 def refuses(names: frozenset[str], error: type[Exception], base: type) -> object:
     """Return an object that raises ``error`` at each thing in ``names``."""
 
-    def refuse(*_: object, **__: object) -> Any:  # noqa: ANN401 - never comes to that
+    def refuse(*_: object, **__: object) -> object:
         raise error
 
     namespace: dict[str, Any] = dict.fromkeys(names - {"__class__", "__dict__", "__del__"}, refuse)

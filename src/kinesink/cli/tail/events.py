@@ -62,7 +62,7 @@ def _fields(data: bytes) -> Fields | None:
     return _plain_otlp(fields) or fields if "resourceLogs" in fields else fields
 
 
-def find(fields: Fields, path: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+def find(fields: Fields, path: str) -> object:
     """Return what stands at a path: a name, in ``attributes`` too, or names with dots between.
 
     :returns: None if nothing does, as for a null.
@@ -76,7 +76,7 @@ def find(fields: Fields, path: str) -> Any:  # noqa: ANN401 - whatever JSON hold
     return None
 
 
-def _at(place: Any, path: str) -> Any:  # noqa: ANN401 - as above
+def _at(place: object, path: str) -> object:
     if not isinstance(place, dict):
         return _ABSENT
     if path in place:
