@@ -79,6 +79,13 @@ class TestKeys:
         """Computed once for keys that come again, and the hash when it is asked for."""
         assert keys_of("again", None) is keys_of("again", None)
 
+    @pytest.mark.parametrize("equal", [True, 1.0])
+    def test_what_equals_a_hash_key_is_none(self, equal: int) -> None:
+        """Also when the same number has been looked up before."""
+        assert keys_of(None, 1) is not None
+        with pytest.raises(TypeError):
+            keys_of(None, equal)
+
     @pytest.mark.parametrize(
         ("partition_key", "hash_key", "error"),
         [("", None, ValueError), (None, "x", ValueError), (7, None, TypeError)],

@@ -15,8 +15,9 @@ from kinesink.core.ledger import Ledger
 from kinesink.core.pace import ShardPace
 from kinesink.core.pipeline import Pipeline
 from kinesink.core.rate_limiter import RateLimiter
-from kinesink.core.records import Answered, DropReason
+from kinesink.core.records import Answered, Chunk, DropReason
 from kinesink.core.refresh import Refresh
+from kinesink.core.router import Router
 from kinesink.core.stock import Stock
 from kinesink.core.verdict import Action, Verdict
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from kinesink.core.aggregator import Group
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.records import Content
 
@@ -248,6 +250,44 @@ def crash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Stock, "queue_again", fail)
 
 
+def send_a_chunk_where_its_first_event_goes(patch: pytest.MonkeyPatch) -> None:
+    """Look up the shard of one event for all that arrived with it."""
+
+    def careless(self: Router, content: Content) -> list[tuple[Group, Content]]:
+        return [(self._groups[content.each_keys()[0]], content)]
+
+    patch.setattr(Router, "_by_group", careless)
+
+
+def give_an_event_its_neighbour_s_keys(patch: pytest.MonkeyPatch) -> None:
+    """Cut keys at another place than data."""
+    part = Chunk.part
+
+    def shifted(self: Chunk, start: int, end: int) -> Chunk:
+        cut = part(self, start, end)
+        if self.keys is not None and cut is not self and start:
+            cut.keys = self.keys[start - 1 : end - 1]
+        return cut
+
+    patch.setattr(Chunk, "part", shifted)
+
+
+def lose_the_last_of_those_that_fit(patch: pytest.MonkeyPatch) -> None:
+    """Forget an event where others of its chunk are too large."""
+    only = Chunk.only
+
+    def careless(self: Chunk, chosen: list[bool]) -> Chunk:
+        fit = only(self, chosen)
+        return fit.part(0, len(fit) - 1) if len(fit) > 1 else fit
+
+    patch.setattr(Chunk, "only", careless)
+
+
+def remember_where_keys_went(patch: pytest.MonkeyPatch) -> None:
+    """Look up the shard of a key once and for all."""
+    patch.setattr("kinesink.core.router._Groups.clear", lambda _: None)
+
+
 MUTANTS: Final = (
     Mutant(count_a_stray_aggregate_as_delivered, ("delivery",)),
     Mutant(lose_an_entry_on_retry, ("memory", "progress")),
@@ -271,4 +311,8 @@ MUTANTS: Final = (
     Mutant(hoard, ("memory",)),
     Mutant(send_too_much_at_once, ("requests",)),
     Mutant(crash, ("an error",)),
+    Mutant(send_a_chunk_where_its_first_event_goes, ("copies", "delivery")),
+    Mutant(give_an_event_its_neighbour_s_keys, ("delivery",)),
+    Mutant(lose_the_last_of_those_that_fit, ("memory", "delivery")),
+    Mutant(remember_where_keys_went, ("memory",)),
 )

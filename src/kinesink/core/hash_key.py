@@ -71,7 +71,8 @@ class Keys:
         return self._hash_key
 
 
-@lru_cache(_KEYS_KEPT)
+# By type as well, because True is equal to 1, and no hash key.
+@lru_cache(_KEYS_KEPT, typed=True)
 def keys_of(partition_key: str | None, explicit_hash_key: int | str | None) -> Keys | None:
     """Return the keys of an event; None if it has none. Safe from any thread.
 
