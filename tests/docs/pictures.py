@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import logging
 import os
-import pty
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
-import kinesink
-from kinesink.testing import FakeKinesis
+ROOT: Final = Path(__file__).parents[2]
+# As a script it is not told where the tests are.
+sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import kinesink  # noqa: E402 - see above
+from kinesink.testing import FakeKinesis  # noqa: E402 - see above
+from tests.cli.commands import Terminal  # noqa: E402 - see above
 
-PICTURES: Final = Path(__file__).parents[2] / "docs" / "pictures"
+PICTURES: Final = ROOT / "docs" / "pictures"
 COLUMNS: Final = 120
+COMMANDS: Final = {"tail": "kinesink tail app-logs", "doctor": "kinesink doctor app-logs"}
+"""What is typed, by the name of the picture."""
+_OURS: Final = ("dummy", "dummy")
 
 #: As rich's own, but with fonts that readers have.
 _SVG: Final = """\
@@ -54,42 +56,21 @@ _SVG: Final = """\
 """
 
 
-def shown_by(
-    *arguments: str, variables: Mapping[str, str] | None = None, terminal: bool = True
-) -> str:
-    """Return what a command of kinesink writes, to a terminal or to a pipe."""
-    command = [sys.executable, "-m", "kinesink.cli", *arguments]
-    environment = {
-        **os.environ, **(variables or {}),
-        "COLUMNS": str(COLUMNS), "LINES": "50", "TERM": "xterm-256color",
-    }  # fmt: skip
-    if not terminal:
-        return subprocess.run(  # noqa: S603 - our own words
-            command, env=environment, capture_output=True, text=True, check=True, timeout=60
-        ).stdout
-    reading, writing = pty.openpty()
-    program = subprocess.Popen(  # noqa: S603 - as above
-        command, env=environment, stdin=writing, stdout=writing, stderr=writing
-    )
-    os.close(writing)
-    written = bytearray()
-    # Where nobody holds the other end any more, Linux tells of it as an error.
-    with suppress(OSError):
-        while part := os.read(reading, 65536):
-            written += part
-    program.wait(60)
-    os.close(reading)
-    return written.decode().replace("\r\n", "\n")
+def shown_by(command: str, **variables: str) -> str:
+    """Return what a command of kinesink writes to a terminal."""
+    terminal = Terminal(*command.split()[1:], COLUMNS=str(COLUMNS), **variables)
+    status = terminal.end()
+    assert status == 0, terminal.screen
+    return terminal.screen
 
 
-def draw(name: str, title: str, said: str) -> None:
-    """Draw what a terminal shows."""
+def drawing(name: str, command: str, said: str) -> str:
+    """Return the picture of a terminal where a command has said something."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
-        console.print(Text(f"$ {title}", "bold"))
+        console.print(Text(f"$ {command}", "bold"))
         console.print(Text.from_ansi(said.rstrip("\n")))
-        drawn = console.export_svg(title="", code_format=_SVG, unique_id=f"kinesink-{name}")
-    (PICTURES / f"{name}.svg").write_text(drawn, encoding="utf-8")
+        return console.export_svg(title="", code_format=_SVG, unique_id=f"kinesink-{name}")
 
 
 #: What an application might log.
@@ -112,30 +93,37 @@ shop.info("order %s paid", 19, extra={"amount": 3.0, "customer": "c-12"})
 def log_something(endpoint_url: str) -> None:
     """Log what an application might, by the handler."""
     handler = kinesink.KinesisHandler(
-        "app-logs", endpoint_url=endpoint_url, region_name="eu-west-1"
+        "app-logs", endpoint_url=endpoint_url, region_name="eu-west-1", credentials=_OURS
     )
-    shop, bank = logging.getLogger("shop"), logging.getLogger("shop.bank")
-    shop.setLevel(logging.DEBUG)
+    # Loggers that nobody else has.
+    shop, bank = logging.Logger("shop"), logging.Logger("shop.bank")  # noqa: LOG001 - see above
     shop.addHandler(handler)
+    bank.parent = shop
     # Under a name of its own, which the traceback shows.
     exec(compile(_SHOP, "shop.py", "exec"), {"shop": shop, "bank": bank})  # noqa: S102 - see above
     handler.flush(30)
     handler.close()
 
 
-def main() -> None:
-    """Draw all of them."""
-    PICTURES.mkdir(exist_ok=True)
-    os.environ.update(AWS_ACCESS_KEY_ID="dummy", AWS_SECRET_ACCESS_KEY="dummy")
+def drawings() -> dict[str, str]:
+    """Return every picture by its name, as the commands are now."""
     fake = FakeKinesis(region="eu-west-1")
     fake.create_stream("app-logs", shards=4)
     with fake.serve() as server:
         log_something(server.endpoint_url)
-        where = {"AWS_ENDPOINT_URL_KINESIS": server.endpoint_url, "AWS_REGION": "eu-west-1"}
-        draw("tail", "kinesink tail app-logs", shown_by("tail", "app-logs", variables=where))
-        draw("doctor", "kinesink doctor app-logs", shown_by("doctor", "app-logs", variables=where))
-    draw("demo", "kinesink demo | cat", shown_by("demo", terminal=False))
+        where = {
+            "AWS_ACCESS_KEY_ID": _OURS[0],
+            "AWS_SECRET_ACCESS_KEY": _OURS[1],
+            "AWS_ENDPOINT_URL_KINESIS": server.endpoint_url,
+            "AWS_REGION": "eu-west-1",
+        }
+        return {
+            name: drawing(name, command, shown_by(command, **where))
+            for name, command in COMMANDS.items()
+        }
 
 
 if __name__ == "__main__":
-    main()
+    PICTURES.mkdir(exist_ok=True)
+    for name, drawn in drawings().items():
+        (PICTURES / f"{name}.svg").write_text(drawn, encoding="utf-8")
