@@ -109,7 +109,9 @@ def _of_pip(words: list[str]) -> list[str]:
 
 
 def _of_nox(words: list[str]) -> list[str]:
-    named = {word.partition("-")[0] for option, word in itertools.pairwise(words) if option == "-s"}
+    behind = words[words.index("-s") + 1 :] if "-s" in words else []
+    selected = itertools.takewhile(lambda word: not word.startswith("-"), behind)
+    named = {word.partition("-")[0] for word in selected}
     return [f"no session {name}" for name in sorted(named - known.sessions())]
 
 

@@ -174,13 +174,35 @@ def test_variables_exist(document: Path) -> None:
     assert known.unknown_variables(document.read_text(encoding="utf-8")) == set()
 
 
-def parameters_in_text(document: Path) -> set[str]:
+def inline_code_in(text: str) -> list[str]:
+    """Return what is marked as code within the sentences and tables of a document."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=RE_BLOCK))
+
+
+def parameters_in(text: str) -> set[str]:
     """Return what stands before an equals sign in a document's inline code."""
-    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(encoding="utf-8"), flags=RE_BLOCK)
-    return set(re.findall(r"`([a-z_]+)=[^`\n]*`", text))
+    found = (re.match(r"([a-z_]+)=", code) for code in inline_code_in(text))
+    return {match[1] for match in found if match}
+
+
+def commands_in(text: str) -> list[str]:
+    """Return the commands in a document's inline code; of a choice in a table, the last."""
+    return [
+        re.sub(r"(?:\w+\\\|)+", "", code)
+        for code in inline_code_in(text)
+        if re.match(r"(?:kinesink|nox|pip|python) ", code)
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_parameters_exist(document: Path) -> None:
     """Wherever one is given a value in text, as in `linger="1s"`."""
-    assert known.unknown_parameters_of_any(parameters_in_text(document) - NO_PARAMETERS) == set()
+    named = parameters_in(document.read_text(encoding="utf-8"))
+    assert known.unknown_parameters_of_any(named - NO_PARAMETERS) == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_text_exist(document: Path) -> None:
+    """Wherever one is named, as in `kinesink demo --faults`."""
+    commands = commands_in(document.read_text(encoding="utf-8"))
+    assert [mistake for command in commands for mistake in mistakes_of(command)] == []

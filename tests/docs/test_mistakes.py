@@ -9,6 +9,7 @@ import pytest
 from tests.docs import known
 from tests.docs.blocks import BLOCKS, in_language
 from tests.docs.commands import mistakes_of
+from tests.docs.test_code_blocks import commands_in, mistakes_in, parameters_in
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from tests.docs.commands import mistakes_of
         "kinesink demo --no-such-option",
         "kinesink no-such-command",
         "python -m nox -s no_such_session",
+        "nox -s lint no_such_session -- tests/docs",
         "python -m pip install 'kinesink[no_such_extra]'",
         "python no_such_file.py",
         "python -m kinesink.no_such_module",
@@ -44,6 +46,26 @@ def test_a_command_that_cannot_be_given_is_found(command: str) -> None:
 def test_a_name_that_does_not_exist_is_found(code: str) -> None:
     """Whether it is imported, called or given."""
     assert known.names_missing(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"handlers": {"kinesis": {"class": "kinesink.KinesisHandler", "no_such_parameter": 1}}},
+        {"processors": [{"batch": {"exporter": {"kinesis": {"no_such_parameter": 1}}}}]},
+    ],
+    ids=["logging", "OpenTelemetry"],
+)
+def test_a_parameter_that_nobody_takes_is_found(configuration: object) -> None:
+    """However deep it stands."""
+    assert mistakes_in(configuration) == ["no_such_parameter"]
+
+
+def test_what_stands_in_text_is_found() -> None:
+    """In inline code, and not in blocks, which are tried as a whole."""
+    text = "Set `linger=1` or\n`kinesink demo --faults`.\n\n```sh\nkinesink no-such-command\n```\n"
+    assert parameters_in(text) == {"linger"}
+    assert commands_in(text) == ["kinesink demo --faults"]
 
 
 def test_blocks_are_found() -> None:
