@@ -73,7 +73,7 @@ class Aggregator:
         self._event_max_bytes = 0
         #: When the window closes.
         self.deadline = math.inf
-        self._keyed: dict[ShardId | int | None, OpenKeyed] = {}
+        self._keyed: dict[Group, OpenKeyed] = {}
         self._keyless: list[Content] = []
         self._keyless_events = 0
         self._keyless_size = self._framing.keyless_base
