@@ -6,8 +6,10 @@ import anyio
 import pytest
 
 import kinesink
+from kinesink.shell.background import every_background
+from kinesink.shell.flush import Flush, Latch
 from kinesink.testing import Hang
-from tests.shell.support import adds_up, landed, make_fake, make_sink, wait_until
+from tests.shell.support import PATIENCE, adds_up, landed, make_fake, make_sink, wait_until
 
 pytestmark = pytest.mark.usefixtures("signed")
 
@@ -49,6 +51,42 @@ def test_one_that_is_late_does_not_keep_the_others_waiting() -> None:
     for sink in made:
         sink.close()
         assert adds_up(sink.statistics())
+
+
+def test_one_that_nobody_has_any_more_is_flushed_as_well() -> None:
+    """It delivers what it has, and the answer is not before that."""
+    fake = make_fake()
+    fake.faults.append(Hang(operation="PutRecords"))
+    make_sink(fake, linger=60).emit(b"event")
+    assert not kinesink.flush(0.1)
+    fake.faults.clear()
+    fake.release()
+    assert kinesink.flush()
+    assert landed(fake) == [b"event"]
+
+
+async def test_one_that_nobody_has_any_more_is_flushed_without_blocking_the_loop() -> None:
+    """What may be awaited does the same."""
+    fake = make_fake()
+    fake.faults.append(Hang(operation="PutRecords"))
+    make_sink(fake, linger=60).emit(b"event")
+    assert not await kinesink.aflush(0.1)
+    fake.faults.clear()
+    fake.release()
+    assert await kinesink.aflush()
+    assert landed(fake) == [b"event"]
+
+
+def test_a_flush_that_comes_too_late_leaves_no_thread() -> None:
+    """Where nobody is left to end the one that it begins."""
+    sink = make_sink(make_fake())
+    background = sink._background
+    del sink
+    assert background not in every_background()
+    done = Latch()
+    background.request_flush(Flush(done.open))
+    assert done.wait(PATIENCE)
+    assert background.wait_ended(PATIENCE)
 
 
 def test_the_account_and_the_verdict_are_of_all_of_them() -> None:

@@ -22,7 +22,7 @@ from kinesink.core.records import DropReason
 from kinesink.core.retry_policy import OWN_ERROR
 from kinesink.readiness import Vitals
 from kinesink.shell import children, hosts, imports, lambda_runtime, origin, resting
-from kinesink.shell.flush import Flush, Latch
+from kinesink.shell.flush import Flush, Latch, begin_flush
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.left import Left
 from kinesink.shell.members import members
@@ -70,12 +70,16 @@ class Background:
     def __init__(
         self, config: Config, intake: Intake, make_client: ClientFactory | None = None
     ) -> None:
-        self._config = config
+        self.config = config
         self._intake = intake
         self._make_client = make_client
         #: Who tells of trouble and of losses.
         self.teller = Teller(config, Reporter(config.on_error))
         self._stopped: anyio.Event
+        #: Returns the account of this process.
+        self.statistics = intake.statistics
+        #: Whether the sink is gone.
+        self.forsaken = False
         hosts.watch(intake)
         self._reset()
         _everyone.add(self)
@@ -83,12 +87,12 @@ class Background:
     def _reset(self) -> None:
         self._token = Token()
         self._reporter = self.teller.reporter
-        self._spooler = spooler_of(self._config, self._intake)
+        self._spooler = spooler_of(self.config, self._intake)
         #: The futures of what was submitted.
         self.submissions = Submissions(self.report)
         self._producer: Producer | None = None
         self._survived = False
-        self._left = Left(self._config, self._intake, self.teller, self._last_error)
+        self._left = Left(self.config, self._intake, self.teller, self._last_error)
         self._ended = threading.Event()
         self._ended.set()
 
@@ -134,11 +138,19 @@ class Background:
         if self._token and interpreter_exits() and self._take_token():
             # Nobody else will: once the exit has begun, Python 3.12 starts no more threads.
             self._serve_here()
+        elif self.forsaken:
+            # Nobody else will: this may have begun another thread, just as the last one ended.
+            self.stop()
 
     def stop(self) -> None:
         """Ask the thread to deliver what is pending and to end."""
         if not self._token:
             self._intake.command(self._stop_now)
+
+    def forsake(self) -> None:
+        """Stop for good: the sink is gone."""
+        self.forsaken = True
+        self.stop()
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait until the thread has ended; return whether it has."""
@@ -147,7 +159,7 @@ class Background:
     @property
     def shutdown_timeout(self) -> float:
         """Seconds to wait for what is pending at exit."""
-        return self._config.shutdown_timeout
+        return self.config.shutdown_timeout
 
     @property
     def vitals(self) -> Vitals:
@@ -182,7 +194,7 @@ class Background:
                 hosts.stand_still()
             contextvars.Context().run(self._serve)
 
-        return start_daemon(serve, f"kinesink {self._config.stream_name}")
+        return start_daemon(serve, f"kinesink {self.config.stream_name}")
 
     def _serve_here(self) -> None:
         """Deliver what is pending in the calling thread, when nobody waits for another."""
@@ -211,7 +223,7 @@ class Background:
         origin.mark_thread()
         try:
             hosts.wait_for_forks()
-            backend, options = hosts.event_loop(self._config.backend, self.report)
+            backend, options = hosts.event_loop(self.config.backend, self.report)
             # Here, because importing kinesink is to stay cheap, and before there is a loop,
             # because imports wait for each other.
             imports.load(backend)
@@ -221,12 +233,12 @@ class Background:
 
             from kinesink.shell.producer import Producer  # noqa: PLC0415 - as anyio
 
-            client = self._make_client(self._config) if self._make_client else None
+            client = self._make_client(self.config) if self._make_client else None
             producer = Producer(
-                self._config, intake=self._intake, client=client, teller=self.teller,
+                self.config, intake=self._intake, client=client, teller=self.teller,
                 spooler=self._spooler,
             )  # fmt: skip
-            producer.shutdown_timeout = process_exit.within(self._config.shutdown_timeout)
+            producer.shutdown_timeout = process_exit.within(self.config.shutdown_timeout)
             self._producer = producer
             anyio.run(self._produce, producer, backend, backend=backend, backend_options=options)
         finally:
@@ -249,7 +261,7 @@ class Background:
         text = f"the producer ended by {error!r}"
         self._intake.give_up_waited_for()
         self.submissions.end_all(DropReason.INTERNAL, text)
-        name = self._config.stream_name
+        name = self.config.stream_name
         self._reporter.say(OWN_ERROR, f"stream {name!r}: {text}; the next event starts another")
 
     def _leave(self) -> None:
@@ -284,12 +296,7 @@ class Background:
 
     def begin_flush(self) -> Callable[[float], object]:
         """Begin to deliver what is pending; return what waits for that, given a timeout."""
-        done = Latch()
-        if self.idle:
-            done.open()
-        else:
-            self.request_flush(Flush(done.open))
-        return done.wait
+        return begin_flush(self)
 
     def end_exit(self, timeout: float) -> None:
         """Say what was not delivered, and let no later event go unserved."""
@@ -340,7 +347,7 @@ class Background:
         done = Latch()
         self._intake.enqueue(partial(_begin_flush, Flush(done.open)))
         wake()
-        timeout = process_exit.within(self._config.shutdown_timeout)
+        timeout = process_exit.within(self.config.shutdown_timeout)
         if not origin.is_own() and not done.wait(timeout):
             self._left.report()
             self._reporter.wait_told(_TELLING_TIME)
@@ -369,8 +376,7 @@ class Background:
 
     def report(self, kind: str, text: str) -> None:
         """Tell of trouble by ``on_error``, at most once a minute and kind; never wait."""
-        text = f"stream {self._config.stream_name!r}: {text}"
-        self._reporter.report(kind, text)
+        self._reporter.report(kind, f"stream {self.config.stream_name!r}: {text}")
 
 
 def _begin_flush(flush: Flush, task: ProducerTask) -> None:
@@ -380,13 +386,9 @@ def _begin_flush(flush: Flush, task: ProducerTask) -> None:
 _everyone: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
-def report_late(timeout: float) -> None:
-    """Tell of what the flush of all sinks was too short for, each stream by itself.
-
-    :param timeout: seconds that it has taken.
-    """
-    for background in members(_everyone):
-        background.report_late(timeout)
+def every_background() -> list[Background]:
+    """Return that of every sink, and of those that are gone while they have something to do."""
+    return [each for each in members(_everyone) if not (each.forsaken and each.idle)]
 
 
 def _after_fork_in_child() -> None:

@@ -235,14 +235,17 @@ def _deliver(timeout: float, remaining: float | None) -> bool:
     :param timeout: seconds to wait at most.
     :param remaining: seconds that the invocation has left; None if nobody knows.
     """
-    from kinesink.shell import background, process  # noqa: PLC0415 - they import this module
+    # Not above, because they import this module.
+    from kinesink.shell.background import every_background  # noqa: PLC0415
+    from kinesink.shell.process import flush  # noqa: PLC0415
 
     if remaining is not None:
         timeout = max(0.0, min(timeout, remaining - _RESERVE))
     try:
-        if process.flush(timeout):
+        if flush(timeout):
             return True
-        background.report_late(round(timeout, 2))
+        for background in every_background():
+            background.report_late(round(timeout, 2))
     except Exception as error:  # noqa: BLE001 - the invocation's result is worth more than its log
         write_line(f"the flush at the end of an invocation failed: {error!r}")
     return False

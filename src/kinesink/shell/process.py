@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from kinesink.readiness import worst
+from kinesink.shell.background import every_background
+from kinesink.shell.flush import await_flush, begin_flush
 from kinesink.shell.process_exit import process_exit
 from kinesink.shell.sink import every_sink
 from kinesink.shell.totals import Totals
@@ -17,23 +19,24 @@ from kinesink.statistics import combine
 
 if TYPE_CHECKING:
     from kinesink.readiness import Health
-    from kinesink.shell.sink import Sink
+    from kinesink.shell.background import Background
     from kinesink.statistics import Statistics
 
 
 def flush(timeout: float | None = None) -> bool:
     """Send all that this process has logged before now, and wait for it.
 
-    Over every sink of the process: those of handlers, processors and exporters, and those
-    made by hand. Blocks the calling thread; in an event loop ``await`` :func:`aflush`. Safe
-    from any thread; not for signal handlers, see :func:`kinesink.install_signal_handlers`.
+    Over every sink of the process: those of handlers, processors and exporters, those made by
+    hand, and those that nobody has any more while they deliver the rest. Blocks the calling
+    thread; in an event loop ``await`` :func:`aflush`. Safe from any thread; not for signal
+    handlers, see :func:`kinesink.install_signal_handlers`.
 
     :param timeout: seconds to wait at most for all of them; None for the longest
         ``shutdown_timeout`` among them.
     :returns: whether all of it was delivered or accounted for in time.
     """
-    everyone = every_sink()
-    waits = [sink.begin_flush() for sink in everyone]
+    everyone = every_background()
+    waits = [begin_flush(each) for each in everyone]
     deadline = time.monotonic() + _patience(everyone, timeout)
     # Every one of them, also after one that was late: it is told that nobody waits any more.
     ended = [wait(max(0.0, deadline - time.monotonic())) for wait in waits]
@@ -44,16 +47,16 @@ async def aflush(timeout: float | None = None) -> bool:
     """Do what :func:`flush` does without blocking the event loop, asyncio or trio."""
     import anyio  # noqa: PLC0415 - importing kinesink must stay cheap
 
-    everyone = every_sink()
+    everyone = every_background()
     patience = _patience(everyone, timeout)
     results: list[bool] = []
 
-    async def flush_one(sink: Sink) -> None:
-        results.append(await sink.aflush(patience))
+    async def flush_one(background: Background) -> None:
+        results.append(await await_flush(background, patience))
 
     async with anyio.create_task_group() as tasks:
-        for sink in everyone:
-            tasks.start_soon(flush_one, sink)
+        for each in everyone:
+            tasks.start_soon(flush_one, each)
     return all(results)
 
 
@@ -77,6 +80,6 @@ def health() -> Health:
     return worst([(sink.config.stream_name, sink.health()) for sink in every_sink()])
 
 
-def _patience(everyone: list[Sink], timeout: float | None) -> float:
-    usual = max((sink.config.shutdown_timeout for sink in everyone), default=0.0)
+def _patience(everyone: list[Background], timeout: float | None) -> float:
+    usual = max((each.shutdown_timeout for each in everyone), default=0.0)
     return process_exit.within(usual if timeout is None else timeout, usual)

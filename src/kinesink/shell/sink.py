@@ -20,7 +20,7 @@ from kinesink.readiness import Condition, judge
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
-from kinesink.shell.flush import Flush, Latch
+from kinesink.shell.flush import await_flush, begin_flush
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.intake import KeyedEvent, new_intake
 from kinesink.shell.members import members
@@ -236,53 +236,11 @@ class Sink:
             the process exits, what is left of its one deadline is the limit as well.
         :returns: whether all of it was delivered or accounted for in time.
         """
-        return self.begin_flush()(timeout)
-
-    def begin_flush(self) -> Callable[[float | None], bool]:
-        """Begin what :meth:`flush` does; return what waits for it, given a timeout.
-
-        So that several sinks can be flushed at the same time.
-        """
-        if self._background.idle:
-            return _nothing_to_wait_for
-        done = Latch()
-        flush = Flush(done.open)
-        self._background.request_flush(flush)
-
-        def wait(timeout: float | None) -> bool:
-            if origin.is_own():
-                return False
-            try:
-                usual = self.config.shutdown_timeout
-                return process_exit.wait(done.wait, self._patience(timeout), usual)
-            finally:
-                flush.given_up = True
-
-        return wait
+        return begin_flush(self._background)(self._usual(timeout))
 
     async def aflush(self, timeout: float | None = None) -> bool:
         """Do what :meth:`flush` does without blocking the event loop, asyncio or trio."""
-        import anyio  # noqa: PLC0415 - importing kinesink must stay cheap
-
-        from kinesink.shell.wakeup import WakeUp  # noqa: PLC0415 - it imports anyio
-
-        if self._background.idle:
-            return True
-        done = False
-        wake = WakeUp()
-
-        def finish() -> None:
-            nonlocal done
-            done = True
-            wake()
-
-        flush = Flush(finish)
-        self._background.request_flush(flush)
-        try:
-            await wake.wait_until(anyio.current_time() + self._patience(timeout))
-        finally:
-            flush.given_up = True
-        return done
+        return await await_flush(self._background, self._usual(timeout))
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush, end the thread and close the connections. Idempotent.
@@ -292,7 +250,7 @@ class Sink:
             thread goes on delivering until ``config.shutdown_timeout`` and then ends.
         """
         self._closed = True
-        patience = self._patience(timeout)
+        patience = process_exit.within(self._usual(timeout), self.config.shutdown_timeout)
         deadline = time.monotonic() + patience
         flushed = self.flush(patience)
         self._background.stop()
@@ -307,11 +265,10 @@ class Sink:
         self._background.stop()
 
     def __del__(self) -> None:
-        self._background.stop()
+        self._background.forsake()
 
-    def _patience(self, timeout: float | None) -> float:
-        usual = self.config.shutdown_timeout
-        return process_exit.within(usual if timeout is None else timeout, usual)
+    def _usual(self, timeout: float | None) -> float:
+        return self.config.shutdown_timeout if timeout is None else timeout
 
     def health(self) -> Health:
         """Return how this sink fares, for a readiness probe; never waits.
@@ -341,10 +298,6 @@ def _renew_sequences() -> None:
 
 
 in_each_child(_renew_sequences)
-
-
-def _nothing_to_wait_for(_: float | None) -> bool:
-    return True
 
 
 def _never() -> None:
