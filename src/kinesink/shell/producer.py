@@ -19,6 +19,7 @@ from kinesink.readiness import Vitals
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record, check_stream_name
 from kinesink.shell.arrivals import new_record
+from kinesink.shell.elsewhere import client_elsewhere
 from kinesink.shell.exit_safe import run_in_thread
 from kinesink.shell.flush import Flush
 from kinesink.shell.intake import Intake
@@ -87,7 +88,7 @@ class Producer:
         self.config = config
         #: Seconds to wait for what is pending on leaving.
         self.shutdown_timeout = config.shutdown_timeout
-        self._client = client or KinesisClient(config)
+        self._client = client or client_elsewhere(config) or KinesisClient(config)
         self._intake = intake or Intake(config.max_pending_bytes, wake=_nobody)
         self._spooler = spooler
         self._teller = teller or Teller(config, reporter or Reporter(config.on_error))

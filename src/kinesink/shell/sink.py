@@ -20,6 +20,7 @@ from kinesink.readiness import Condition, judge
 from kinesink.shell import origin
 from kinesink.shell.admission import check_record
 from kinesink.shell.background import Background
+from kinesink.shell.elsewhere import kept_elsewhere
 from kinesink.shell.flush import await_flush, begin_flush
 from kinesink.shell.fork import in_each_child
 from kinesink.shell.intake import KeyedEvent, new_intake
@@ -62,8 +63,9 @@ class Sink:
     def __init__(self, config: Config, *, make_client: ClientFactory | None = None) -> None:
         """Do nothing yet: no I/O, no thread."""
         self.config = config
-        self._intake = new_intake(config, wake=_never)
-        self._background = Background(config, self._intake, make_client)
+        work_by = kept_elsewhere(config)
+        self._intake = new_intake(work_by, wake=_never)
+        self._background = Background(work_by, self._intake, make_client)
         self._intake.wake = self._background.start
         self._closed = False
         self._own = 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import kinesink
-from kinesink.shell.sink import every_sink
+from kinesink.shell.background import every_background
 from kinesink.testing.captured_lines import events_in
 from kinesink.testing.errors import ApiError
 from kinesink.testing.exchange import Ending
@@ -86,7 +86,7 @@ class KinesisCapture:
     @property
     def pending(self) -> int:
         """How many events wait or are under way, in all sinks of the process."""
-        return sum(sink.statistics().pending for sink in every_sink())
+        return sum(each.statistics().pending for each in every_background())
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until what was logged before has arrived or is given up, and counted.

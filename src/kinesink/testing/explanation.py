@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from kinesink.adapters.stdlib import KinesisHandler
-from kinesink.shell.sink import every_sink
+from kinesink.shell.background import every_background
 from kinesink.testing.logging_settings import loggers
 from kinesink.testing.trouble import describe_fault
 
@@ -24,9 +24,9 @@ _NAMED: Final = 5
 def what_is_pending(faults: Iterable[Fault]) -> str:
     """Say what has not arrived, and what may hold it up, a line each; empty if nothing is due."""
     waiting = [
-        f"pending for stream {sink.config.stream_name!r}: {pending}"
-        for sink in every_sink()
-        if (pending := sink.statistics().pending)
+        f"pending for stream {each.config.stream_name!r}: {pending}"
+        for each in every_background()
+        if (pending := each.statistics().pending)
     ]
     striking = [f"may still strike: {describe_fault(fault)}" for fault in faults]
     return "".join(f"\n{line}" for line in (waiting + striking if waiting else []))
