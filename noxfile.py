@@ -79,8 +79,8 @@ PYTHONS: Final = [
 ]
 
 
-#: Where programs are measured: on the Python that starts no threads once the exit has begun, so
-#: that it needs lines of its own.
+#: Where tests are measured: on the Python that starts no threads once the exit has begun, so that
+#: it needs lines of its own. No other does.
 MEASURED: Final = "3.12" if "3.12" in PYTHONS else PYTHONS[-1]
 
 #: What leaves out tests that take seconds, and those that need kinesis-mock.
@@ -162,18 +162,19 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run what needs no network, on every Python, each async test on asyncio and on trio.
 
-    Measured on one: no line depends on the version alone, and measuring doubles the time.
+    Measured on one, because measuring doubles the time.
     """
     install(session, "test", "instrumented", "examples")
     run = measured_pytest if session.python == MEASURED else plain_pytest
     run(session, "-m", _QUICK)
 
 
-@nox.session(python=sorted({*PYTHONS[:1], MEASURED, *PYTHONS[-1:]}, key=PYTHONS.index))
+@nox.session(python=[each for each in PYTHONS if each in {PYTHONS[0], MEASURED, PYTHONS[-1]}])
 def slow(session: nox.Session) -> None:
     """Run the tests that take seconds, whole programs mostly.
 
-    On the oldest Python, the newest and the one that is measured: each takes five minutes.
+    On the oldest Python, the newest and the one that is measured: each takes five minutes. In CI
+    these are all, because each job has its own.
     """
     install(session, "test", "instrumented", "examples")
     programs = ("-m", "slow and not integration")

@@ -15,6 +15,7 @@ from tests.test_workflow import default_sessions
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = [ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
 CONTRIBUTING: Final = PAGES[1].read_text(encoding="utf-8")
+NOXFILE: Final = (ROOT / "noxfile.py").read_text(encoding="utf-8")
 RELEASE: Final = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
 
 
@@ -51,6 +52,18 @@ def test_what_the_page_for_contributors_names_is_there() -> None:
     fixture = (ROOT / "tests" / "kinesis_mock.py").read_text("utf-8")
     variables = re.findall(r"`([A-Z_]{8,})", CONTRIBUTING)
     assert [name for name in variables if name not in fixture] == []
+
+
+def test_the_page_for_contributors_tells_what_is_measured() -> None:
+    """Sessions that there are, and those whose coverage counts."""
+    bodies = dict(re.findall(r"^def (\w+)\(session: .*\n((?:    .*\n|\n)+)", NOXFILE, re.MULTILINE))
+    called = set(" ".join(re.findall(r"nox -s ([a-z_ ]+)", CONTRIBUTING)).split())
+    assert {"lint", "tests", "torture"} < called
+    assert called <= set(bodies)
+    measured = {name for name, body in bodies.items() if "measured_pytest" in body}
+    (told,) = re.findall(r"^\*\*Coverage\.\*\*(.*?)\n\n", CONTRIBUTING, re.MULTILINE | re.DOTALL)
+    # Who runs the torture adds to it; nobody has to.
+    assert measured - {"torture"} == set(re.findall(r"`(\w+)`", told)) - {"coverage"}
 
 
 def test_only_the_job_that_publishes_has_the_environment() -> None:

@@ -62,7 +62,7 @@ def test_the_wheel_is_for_every_python_and_every_machine() -> None:
 
 
 def test_the_sdist_has_what_builds_and_tests_it() -> None:
-    """Everything that is kept in the repository, but for the lists of its tools."""
+    """Everything that is kept in the repository."""
     assert in_the_sdist() == tracked() | {"PKG-INFO"}
 
 
