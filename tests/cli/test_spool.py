@@ -407,6 +407,15 @@ class TestReplay:
         assert run("spool", "replay", str(path.parent), "--stream", "other").status == 0
         assert len(fake.user_records("other")) == 1
 
+    def test_a_stream_by_its_arn(self, tmp_path: Path, fake: FakeKinesis) -> None:
+        """Its folder is that of its name."""
+        left_file(tmp_path, event(0))
+        left_file(tmp_path, event(1), stream="other")
+        arn = f"arn:aws:kinesis:us-east-1:{fake.account}:stream/app"
+        ran = run("spool", "replay", str(tmp_path), "--stream", arn)
+        assert (ran.status, ran.err) == (0, "")
+        assert [record.data for record in fake.user_records("app")] == [b'{"n":0}']
+
     def test_the_framing_of_the_application(
         self, tmp_path: Path, fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kinesink.cli.settings import Location
 from kinesink.cli.tail import walk
 from kinesink.cli.tail.printing import Coloured
-from kinesink.cli.tail.service import Account, Service, _moment
+from kinesink.cli.tail.service import Service, _moment
 from kinesink.testing import (
     AccessDenied,
     FakeKinesis,
@@ -28,10 +29,7 @@ from tests.cli.commands import PATIENCE, Terminal, plain, run, start, words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kinesink.testing import (
-        Call,
-        Fault,
-    )
+    from kinesink.testing import Call, Fault
     from tests.cli.commands import Ran
 
 NOW = 1_795_415_316.0
@@ -192,7 +190,7 @@ class TestReading:
         for n in range(3):
             put(fake, b"%d" % n)
         second = fake.records("s")[1]
-        service = Service("s", Account())
+        service = Service("s", Location())
         place = walk.Place("AFTER_SEQUENCE_NUMBER", sequence_number=second.sequence_number)
         found = service.perform(walk.GetIterator(second.shard_id, place))
         assert isinstance(found, walk.Found)

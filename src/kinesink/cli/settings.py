@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from kinesink.cli.exits import CommandError
 from kinesink.config import Config
 from kinesink.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from kinesink.cli.tail.service import Account
+
+class Location(NamedTuple):
+    """Where a stream is, as the options say; None leaves it to the environment."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
 
 
-def settings(stream: str, account: Account, **parameters: object) -> Config:
+def settings(stream: str, location: Location, **parameters: object) -> Config:
     """Return the configuration for a stream.
 
     :param stream: its name or its ARN.
-    :param account: where it is, as the options say.
     :raises CommandError: if a variable or an option cannot be used.
     """
     given = {
         "stream_arn" if stream.startswith("arn:") else "stream_name": stream,
-        "region_name": account.region,
-        "endpoint_url": account.endpoint_url,
-        "profile_name": account.profile,
+        "region_name": location.region,
+        "endpoint_url": location.endpoint_url,
+        "profile_name": location.profile,
     }
     given = {name: value for name, value in given.items() if value is not None}
     try:

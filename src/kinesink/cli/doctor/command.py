@@ -1,7 +1,5 @@
 """The options of ``kinesink doctor``."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Final
 
@@ -13,8 +11,8 @@ from kinesink.cli.doctor.report import Lines, as_json, failures
 from kinesink.cli.doctor.subject import Subject
 from kinesink.cli.doctor.table import examine
 from kinesink.cli.exits import CommandError, plainly
-from kinesink.cli.settings import settings
-from kinesink.cli.tail.service import Account
+from kinesink.cli.options import EndpointUrl, Profile, Region, Stream
+from kinesink.cli.settings import Location, settings
 from kinesink.cli.teaching import examples, reflowed
 from kinesink.cli.words import number_of
 
@@ -43,22 +41,20 @@ EPILOG: Final = examples(
 
 
 def doctor(  # noqa: PLR0913 - the options of the command
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Name or ARN of the stream.")],
+    stream: Stream,
     *,
     probe: Annotated[
         bool,
         typer.Option("--probe/--no-probe", help="Whether to write two events and read them back."),
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="One JSON object, at the end.")] = False,
-    region: Annotated[str | None, typer.Option(help="Region of the stream.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another endpoint, as of kinesink local.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Find out what keeps events from a stream, and what to do about it."""
     with plainly():
-        config = settings(stream, Account(region, endpoint_url, profile))
+        config = settings(stream, Location(region, endpoint_url, profile))
         subject = Subject(config)
         lines = Lines(Console(highlight=False))
         tell = _keep if json else lines.tell

@@ -1,10 +1,9 @@
 """The options of ``kinesink load``."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import typer
 from botocore.exceptions import BotoCoreError
@@ -16,17 +15,13 @@ from kinesink.cli.exits import CommandError, Exit, plainly
 from kinesink.cli.load.plan import NonsenseError, Plan
 from kinesink.cli.load.sending import Sending
 from kinesink.cli.load.showing import Progress, ending
-from kinesink.cli.settings import settings
-from kinesink.cli.tail.service import Account
+from kinesink.cli.options import EndpointUrl, Profile, Region, Stream, Yes, confirmed
+from kinesink.cli.settings import Location, settings
 from kinesink.cli.tail.show import safe
 from kinesink.cli.teaching import examples, reflowed
 from kinesink.cli.words import number_of
+from kinesink.config import Config
 from kinesink.shell.credentials import SetupError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kinesink.config import Config
 
 __all__ = ["EPILOG", "HELP", "load"]
 
@@ -53,7 +48,7 @@ Made = TypeVar("Made")
 
 
 def load(  # noqa: PLR0913 - the options of the command
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Name or ARN of the stream.")],
+    stream: Stream,
     *,
     rate: Annotated[float, typer.Option(help="Events per second.")],
     size: Annotated[int, typer.Option(help="Bytes of each event.")],
@@ -61,19 +56,17 @@ def load(  # noqa: PLR0913 - the options of the command
     keyed: Annotated[
         bool, typer.Option("--keyed", help="Give the events a thousand different partition keys.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    region: Annotated[str | None, typer.Option(help="Region of the stream.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another endpoint, as of kinesink local.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    yes: Yes = False,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Send events to a stream at a rate, and see what becomes of them."""
     with plainly():
         plan = _sensible(lambda: Plan(rate, size, duration, keyed))
         config = settings(
             stream,
-            Account(region, endpoint_url, profile),
+            Location(region, endpoint_url, profile),
             # What is not delivered is to be counted, and to be gone.
             spool_path=None,
             dead_letter=None,
@@ -107,13 +100,7 @@ def _ask(plan: Plan, config: Config, *, yes: bool) -> None:
     typer.echo(f"{plan}, to stream {config.stream_name} at {where.host}")
     if yes or is_loopback(where.url):
         return
-    try:
-        agreed = typer.confirm("The events stay in the stream, and AWS charges for them. Send?")
-    except typer.Abort:
-        # Nobody is there to answer, or has pressed Ctrl-C.
-        typer.echo()
-        agreed = False
-    if not agreed:
+    if not confirmed("The events stay in the stream, and AWS charges for them. Send?"):
         typer.echo("nothing was sent; --yes does not ask", err=True)
         raise typer.Exit(Exit.FAILED)
 

@@ -6,12 +6,12 @@ from typing import Annotated, Final
 
 import typer
 
-from kinesink.cli.exits import CommandError, Exit, plainly
+from kinesink.cli.exits import Exit, plainly
+from kinesink.cli.options import EndpointUrl, Profile, Region, Yes, confirmed
+from kinesink.cli.settings import Location, settings
 from kinesink.cli.spool import export as exporting
 from kinesink.cli.spool import listing, purging, replaying
 from kinesink.cli.teaching import examples, reflowed
-from kinesink.config import Config
-from kinesink.errors import ConfigurationError
 
 __all__ = ["app"]
 
@@ -111,29 +111,19 @@ def export(
 def replay(  # noqa: PLR0913 - the options of the command
     path: _Path,
     *,
-    stream: Annotated[str, typer.Option(metavar="NAME", help="The stream to send to.")],
+    stream: Annotated[str, typer.Option(help="Name or ARN of the stream to send to.")],
     timeout: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=1, help="How long to try the same events."),
     ] = 60,
-    region: Annotated[str | None, typer.Option(help="Region of the stream.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another endpoint, as of kinesink local.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Send what is in the files of a spool to a stream, and remove what has arrived."""
-    given = {"region_name": region, "endpoint_url": endpoint_url, "profile_name": profile}
     with plainly():
-        try:
-            config = Config.from_environment(
-                stream_name=stream,
-                time_to_live=timeout,
-                **{name: value for name, value in given.items() if value is not None},
-            )
-        except ConfigurationError as error:
-            raise CommandError(f"{error}.") from error
-        replaying.replay(path, config)
+        location = Location(region, endpoint_url, profile)
+        replaying.replay(path, settings(stream, location, time_to_live=timeout))
 
 
 @app.command(
@@ -151,7 +141,7 @@ def replay(  # noqa: PLR0913 - the options of the command
 def purge(
     path: _Path,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     corrupt: Annotated[
         bool,
         typer.Option("--corrupt", help="Also what is unreadable, or was set aside as corrupt."),
@@ -161,16 +151,7 @@ def purge(
     with plainly():
         plan = purging.plan(path, corrupt=corrupt)
         typer.echo(f"to be removed: {plan}")
-        if plan.files and not (yes or _confirmed()):
+        if plan.files and not (yes or confirmed("Remove it for good?")):
             typer.echo("nothing was removed", err=True)
             raise typer.Exit(Exit.FAILED)
         typer.echo(purging.carry_out(plan))
-
-
-def _confirmed() -> bool:
-    try:
-        return typer.confirm("Remove it for good?")
-    except typer.Abort:
-        # Nobody is there to answer, or has pressed Ctrl-C.
-        typer.echo()
-        return False

@@ -6,9 +6,11 @@ from typing import Annotated, Final
 import typer
 
 from kinesink.cli.exits import plainly
+from kinesink.cli.options import EndpointUrl, Profile, Region, Stream
+from kinesink.cli.settings import Location
 from kinesink.cli.tail.filters import Condition, ConditionError, Filter, expression
 from kinesink.cli.tail.printing import Coloured, JsonLines, Remarks
-from kinesink.cli.tail.service import Account, Service
+from kinesink.cli.tail.service import Service
 from kinesink.cli.tail.since import Since, SinceError
 from kinesink.cli.tail.tailing import Tailing
 from kinesink.cli.teaching import examples, reflowed
@@ -74,7 +76,7 @@ def _shard(text: str) -> str:
 
 
 def tail(  # noqa: PLR0913 - the options of the command
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Name or ARN of the stream.")],
+    stream: Stream,
     *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
@@ -119,11 +121,9 @@ def tail(  # noqa: PLR0913 - the options of the command
             help="Only this shard, by its id or its number, and none made of it; repeatable.",
         ),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Region of the stream.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another endpoint, as of kinesink local.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
 ) -> None:
     """Show the events in a stream, of all shards in the order of their arrival."""
     wanted = _filter(where, grep)
@@ -131,6 +131,6 @@ def tail(  # noqa: PLR0913 - the options of the command
     with plainly():
         as_json = not sys.stdout.isatty() if json is None else json
         printer = JsonLines() if as_json else Coloured()
-        service = Service(stream, Account(region, endpoint_url, profile))
+        service = Service(stream, Location(region, endpoint_url, profile))
         tailing = Tailing(service, wanted, printer, Remarks())
         tailing.run(begin, follow=follow, only=[_shard(text) for text in shard or ()])

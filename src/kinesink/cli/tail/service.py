@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -30,6 +30,7 @@ from kinesink.shell.endpoints import default_region
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kinesink.cli.settings import Location
     from kinesink.cli.tail.walk import Answer, Call
 
 #: Calls under way at once.
@@ -66,14 +67,6 @@ _PASSING: Final = THROTTLE_CODES | {
 _SERVER_ERROR: Final = 500
 
 
-class Account(NamedTuple):
-    """Where a stream is, as the options say; None leaves it to the environment."""
-
-    region: str | None = None
-    endpoint_url: str | None = None
-    profile: str | None = None
-
-
 class Service:
     """Reads one stream.
 
@@ -81,11 +74,11 @@ class Service:
     :raises CommandError: if the settings cannot be used.
     """
 
-    def __init__(self, stream: str, account: Account) -> None:
+    def __init__(self, stream: str, location: Location) -> None:
         self._stream = stream
         self._name = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
         try:
-            self._client = _client(account)
+            self._client = _client(location)
         except (BotoCoreError, ValueError) as error:
             raise CommandError(
                 f"{_sentence(error)}; see --region, --endpoint-url and --profile."
@@ -151,12 +144,12 @@ class Service:
         return Failure(f"{where} cannot be read: {_sentence(error)}.", Remedy.NONE)
 
 
-def _client(account: Account) -> Any:  # noqa: ANN401 - botocore has no types
-    session = botocore.session.Session(profile=account.profile)
+def _client(location: Location) -> Any:  # noqa: ANN401 - botocore has no types
+    session = botocore.session.Session(profile=location.profile)
     return session.create_client(
         "kinesis",
-        region_name=account.region or default_region(session),
-        endpoint_url=account.endpoint_url,
+        region_name=location.region or default_region(session),
+        endpoint_url=location.endpoint_url,
         config=ClientConfig(
             connect_timeout=_CONNECT_TIMEOUT,
             read_timeout=_READ_TIMEOUT,
