@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
 
 from kinesink.cli.exits import CommandError, plainly
+from kinesink.testing import FakeKinesis
+from tests.cli.commands import PATIENCE, Terminal, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def status_of(error: BaseException) -> int:
@@ -57,3 +64,61 @@ def test_other_errors_are_ours_and_show_where() -> None:
     """A bug is no sentence for a user."""
     with pytest.raises(ZeroDivisionError), plainly():
         raise ZeroDivisionError
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the endpoint of a service with a stream that has an event."""
+    fake = FakeKinesis()
+    fake.create_stream("s")
+    fake.put("s", b'{"level":"ERROR","message":"m"}')
+    with fake.serve() as server:
+        yield server.endpoint_url
+
+
+LOAD = ("load", "s", "--rate", "20", "--size", "200", "--duration")
+ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_REGION": "eu-west-1",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        (("demo", "--seconds", "60", "--rate", "50"), 1),
+        (("local", "--port", "0"), 0),
+        (("tail", "s", "--pretty"), 0),
+        (("doctor", "s", "--no-probe"), 0),
+        (("doctor", "s", "--no-probe", "--json"), 0),
+        ((*LOAD, "100"), 1),
+    ],
+)
+def test_every_command_ends_so_when_its_reader_has_gone(
+    url: str, command: tuple[str, ...], lines: int
+) -> None:
+    """Before the first line, or after some, whoever writes them."""
+    reading, writing = os.pipe()
+    env = {**ACCOUNT, "AWS_ENDPOINT_URL_KINESIS": url}
+    with start(*command, env=env, stdout=writing) as program:
+        os.close(writing)
+        with os.fdopen(reading) as out:
+            for _ in range(lines):
+                assert out.readline()
+        _, err = program.communicate(timeout=PATIENCE)
+    assert program.returncode == 141
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("tail", "s"), ("doctor", "s", "--no-probe"), ("demo", "--seconds", "0.2")]
+)
+def test_no_command_colours_what_is_not_to_be(url: str, command: tuple[str, ...]) -> None:
+    """By the variable that many programs know; neither is anything bold or dim."""
+    terminal = Terminal(*command, NO_COLOR="1", AWS_ENDPOINT_URL_KINESIS=url, **ACCOUNT)
+    assert terminal.end() == 0
+    assert terminal.screen
+    assert not re.search(r"\x1b\[[0-9;]*m", terminal.screen)

@@ -13,7 +13,6 @@ import pytest
 
 from kinesink.cli.settings import Location
 from kinesink.cli.tail import walk
-from kinesink.cli.tail.printing import Coloured
 from kinesink.cli.tail.service import Service, _moment
 from kinesink.testing import (
     AccessDenied,
@@ -430,12 +429,6 @@ def fake_steps(fake: FakeKinesis, *steps: tuple[int, Callable[[], object]]) -> l
 
     fake.script(Latency(operation="GetRecords", when=look))
     return left  # type: ignore[return-value]
-
-
-def test_a_broken_pipe_of_coloured_lines_is_one_as_well() -> None:
-    """Rich would end the process by itself."""
-    with pytest.raises(BrokenPipeError):
-        Coloured().console.on_broken_pipe()
 
 
 @pytest.mark.slow

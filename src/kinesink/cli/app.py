@@ -5,12 +5,13 @@ from enum import Enum
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from kinesink import __version__
 from kinesink.cli import local
+from kinesink.cli.console import Console
 from kinesink.cli.demo import Demo
 from kinesink.cli.doctor import command as doctor
+from kinesink.cli.exits import plainly
 from kinesink.cli.load import command as load
 from kinesink.cli.plan import Plan
 from kinesink.cli.shop_doors import KINDS
@@ -151,7 +152,8 @@ def demo(  # noqa: PLR0913 - the options of the command
         door=door.value,
         faults=faults,
     )
-    raise typer.Exit(Demo(plan, Console(highlight=False)).run())
+    with plainly():
+        raise typer.Exit(Demo(plan, Console()).run())
 
 
 app.command(help=local.HELP, epilog=local.EPILOG)(local.local)

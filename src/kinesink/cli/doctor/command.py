@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import anyio
 import typer
-from rich.console import Console
 
+from kinesink.cli.console import Console
 from kinesink.cli.doctor.report import Lines, as_json, failures
 from kinesink.cli.doctor.subject import Subject
 from kinesink.cli.doctor.table import examine
@@ -56,7 +56,7 @@ def doctor(  # noqa: PLR0913 - the options of the command
     with plainly():
         config = settings(stream, Location(region, endpoint_url, profile))
         subject = Subject(config)
-        lines = Lines(Console(highlight=False))
+        lines = Lines(Console())
         tell = _keep if json else lines.tell
         found = anyio.run(partial(examine, subject, tell, probe=probe), backend=config.backend)
         if json:

@@ -7,8 +7,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 from botocore.exceptions import BotoCoreError
-from rich.console import Console
 
+from kinesink.cli.console import Console
 from kinesink.cli.doctor.session import Session
 from kinesink.cli.doctor.subject import is_loopback
 from kinesink.cli.exits import CommandError, Exit, plainly
@@ -111,7 +111,7 @@ class Loading:
     def __init__(self, plan: Plan, config: Config) -> None:
         self._stream = config.stream_name
         self._sending = Sending(plan, replace(config, on_error=self._report))
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     def run(self) -> None:
         """Send, and tell what has become of it.

@@ -1,13 +1,12 @@
 """Where a tail writes: events to stdout, everything it has to say itself to stderr."""
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import Protocol
 
-from rich.console import Console
 from rich.text import Text
 
+from kinesink.cli.console import Console
 from kinesink.cli.tail.events import Event
 from kinesink.cli.tail.show import json_line, pretty, safe
 
@@ -36,40 +35,25 @@ class JsonLines:
         out.flush()
 
 
-class _PlainConsole(Console):
-    """No escapes at all where no colour is wanted; a broken pipe is left to the command."""
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(
-            stderr=stderr,
-            highlight=False,
-            color_system=None if os.environ.get("NO_COLOR") else "auto",
-        )
-
-    def on_broken_pipe(self) -> None:
-        """Let it be handled where every other end is."""
-        raise BrokenPipeError
-
-
 class Coloured:
     """A coloured line for each event."""
 
     shows_losses = True
 
     def __init__(self) -> None:
-        self.console = _PlainConsole()
+        self._console = Console()
 
     def write(self, events: Iterable[Event]) -> None:
         """Write events, at once."""
         for event in events:
-            self.console.print(pretty(event), soft_wrap=True)
+            self._console.print(pretty(event), soft_wrap=True)
 
 
 class Remarks:
     """What is said beside the events."""
 
     def __init__(self) -> None:
-        self._console = _PlainConsole(stderr=True)
+        self._console = Console(stderr=True)
 
     def warn(self, text: str) -> None:
         """Say that something is amiss."""
