@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import typer
 
-from kinesink.cli.exits import CommandError, plainly
+from kinesink.cli.exits import CommandError, Stopped, plainly, stopped_by
 from kinesink.testing import FakeKinesis
 from tests.cli.commands import PATIENCE, Terminal, start
 
@@ -41,6 +42,29 @@ def test_an_interrupt_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever pressed Ctrl-C knows."""
     assert status_of(KeyboardInterrupt()) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_signal_ends_it_with_its_status() -> None:
+    """Where it is waited for."""
+    with pytest.raises(typer.Exit) as ended, plainly(), stopped_by("SIGTERM", "SIGNOTHING"):
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.exit_code == 143
+
+
+def test_what_nohup_has_ignored_ends_nothing() -> None:
+    """Ctrl-C does, though a shell has what it runs in the background ignore it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        with stopped_by("SIGHUP", "SIGINT"):
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(Stopped):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_reader_that_has_gone_ends_it_quietly(

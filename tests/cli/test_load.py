@@ -133,17 +133,18 @@ class TestSending:
 
 @pytest.mark.slow
 class TestAnInterrupt:
-    """Ctrl-C ends the sending, and nothing gets lost of the account."""
+    """Whatever ends the sending, nothing gets lost of the account."""
 
-    def test_in_a_program(self, fake: FakeKinesis) -> None:
-        """With the exit status of an interrupt."""
+    @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_in_a_program(self, fake: FakeKinesis, sent: int, status: int) -> None:
+        """With the exit status of the signal; a time limit sends another one than a person."""
         with start("load", "s", "--rate", "50", "--size", "150", "--duration", "1000") as program:
             assert program.stdout is not None
             first = program.stdout.readline()
             second = program.stdout.readline()
-            program.send_signal(signal.SIGINT)
+            program.send_signal(sent)
             out, err = program.communicate(timeout=PATIENCE)
-        assert (program.returncode, err) == (130, "")
+        assert (program.returncode, err) == (status, "")
         assert first.startswith("50,000 events of 150 bytes")
         assert "handed over" in second
         assert "The account, after an interrupt" in out

@@ -140,6 +140,12 @@ def test_limits_are_those_of_the_service(
     assert none is None
 
 
+def test_a_signal_that_comes_before_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends it as any other does."""
+    monkeypatch.setattr(Server, "open", lambda _: signal.raise_signal(signal.SIGINT))
+    assert local() == (130, "stopped; 0 streams, 0 records\n", "")
+
+
 @pytest.mark.parametrize("text", ["", "a b", "a:0", "a:x", "a:", ":4", "a" * 129])
 def test_what_is_no_stream_is_refused(text: str) -> None:
     """Before anything runs."""

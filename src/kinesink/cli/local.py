@@ -1,21 +1,18 @@
 """``kinesink local``: the fake as a server for development, until somebody stops it."""
 
 import re
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Final, NamedTuple, NoReturn
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from kinesink.cli.exits import CommandError, plainly
+from kinesink.cli.exits import CommandError, Stopped, plainly, stopped_by
 from kinesink.cli.teaching import examples, reflowed
 from kinesink.cli.words import number_of
 from kinesink.core.limits import STREAM_NAME_MAX_CHARACTERS
-from kinesink.testing import FakeKinesis, ShardLimits, SnapshotError
+from kinesink.testing import FakeKinesis, Server, ShardLimits, SnapshotError
 from kinesink.testing.limits import READ_BYTES_PER_SECOND, READS_PER_SECOND
 
 __all__ = ["EPILOG", "HELP", "local"]
@@ -66,34 +63,6 @@ class StreamOption(NamedTuple):
                 "number of shards if it is more than one, such as app-logs:4"
             )
         return cls(match["name"], int(match["shards"] or 1))
-
-
-class _Stopped(BaseException):
-    """Somebody has sent a signal that is to end the server."""
-
-
-@dataclass
-class _Stop:
-    """Takes the signals that end a server: the first one interrupts, later ones are in vain."""
-
-    signal: int = 0
-
-    def take(self, number: int, _: FrameType | None) -> None:
-        if not self.signal:
-            self.signal = number
-            raise _Stopped
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    stop = _Stop()
-    wanted = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    before = {number: signal.signal(number, stop.take) for number in filter(None, wanted)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def local(
@@ -161,27 +130,33 @@ def _save(fake: FakeKinesis, path: Path) -> None:
         raise CommandError(f"streams cannot be saved to {path}: {error.strerror}.") from error
 
 
-def _serve(fake: FakeKinesis, port: int, persist: Path | None) -> NoReturn:
+def _serve(fake: FakeKinesis, port: int, persist: Path | None) -> None:
+    with stopped_by("SIGINT", "SIGTERM", "SIGHUP"):
+        try:
+            with _served(fake, port, persist) as server:
+                typer.echo(_introduction(fake, server.endpoint_url, persist))
+                server.wait_closed()
+        except Stopped:
+            typer.echo(f"stopped; {_account(fake)}" + (f"; saved to {persist}" if persist else ""))
+            raise
+
+
+@contextmanager
+def _served(fake: FakeKinesis, port: int, persist: Path | None) -> Iterator[Server]:
     server = fake.serve(port)
-    with _stop_signals() as stop:
-        try:
-            server.open()
-        except OSError as error:
-            raise CommandError(
-                f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; "
-                "choose another one with --port."
-            ) from error
-        try:
-            typer.echo(_introduction(fake, server.endpoint_url, persist))
-            server.wait_closed()
-        except _Stopped:
-            pass
-        finally:
-            server.close()
-            if persist is not None:
-                _save(fake, persist)
-        typer.echo(f"stopped; {_account(fake)}" + (f"; saved to {persist}" if persist else ""))
-    raise typer.Exit(128 + stop.signal)
+    try:
+        server.open()
+    except OSError as error:
+        raise CommandError(
+            f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; "
+            "choose another one with --port."
+        ) from error
+    try:
+        yield server
+    finally:
+        server.close()
+        if persist is not None:
+            _save(fake, persist)
 
 
 def _introduction(fake: FakeKinesis, endpoint_url: str, persist: Path | None) -> str:

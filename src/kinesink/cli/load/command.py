@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 from kinesink.cli.console import Console
 from kinesink.cli.doctor.session import Session
 from kinesink.cli.doctor.subject import is_loopback
-from kinesink.cli.exits import CommandError, Exit, plainly
+from kinesink.cli.exits import CommandError, Exit, plainly, stopped_by
 from kinesink.cli.load.plan import NonsenseError, Plan
 from kinesink.cli.load.sending import Sending
 from kinesink.cli.load.showing import Progress, ending
@@ -35,8 +35,8 @@ of an event to its acknowledgement by Kinesis: p50, p99, p99.9, the longest, and
 The events stay in the stream, each a line of JSON whose logger is [bold]kinesink.load[/bold],
 and AWS charges for them: unless the endpoint is on this machine it asks first.
 
-Ctrl-C ends the sending; the account comes all the same, and the exit status is 130. It is 0 if
-every event was delivered, 1 otherwise.
+Ctrl-C or SIGTERM ends the sending; the account comes all the same, and the exit status is 130 or
+143. It is 0 if every event was delivered, 1 otherwise.
 """)
 
 EPILOG: Final = examples(
@@ -73,7 +73,8 @@ def load(  # noqa: PLR0913 - the options of the command
         )
         _sensible(lambda: plan.check(config))
         _ask(plan, config, yes=yes)
-        Loading(plan, config).run()
+        with stopped_by("SIGTERM", "SIGHUP"):
+            Loading(plan, config).run()
 
 
 def _sensible(make: Callable[[], Made]) -> Made:
