@@ -85,7 +85,7 @@ def _at(place: object, path: str) -> object:
     head, dot, tail = path.rpartition(".")
     while dot:
         if head in place:
-            return _at(place[head], f"{tail}")
+            return _at(place[head], tail)
         head, dot, more = head.rpartition(".")
         tail = f"{more}.{tail}"
     return _ABSENT
@@ -135,7 +135,7 @@ def _time_of(record: Fields) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000:06}Z"
 
 
-def _pairs(pairs: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - as above
+def _pairs(pairs: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whatever came as JSON
     for pair in pairs:
         yield str(pair["key"]), _value(pair.get("value", {}))
 
