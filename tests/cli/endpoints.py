@@ -1,4 +1,4 @@
-"""Other services on the loopback interface: STS, and whoever answers over TLS."""
+"""Services on the loopback interface: Kinesis, STS, and whoever answers over TLS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
+
+    import pytest
+
+    from kinesink.testing import FakeKinesis
 
 _WHO = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
 <GetCallerIdentityResult><Arn>arn:aws:sts::210987654321:assumed-role/writer/shop</Arn>
@@ -27,6 +31,24 @@ REFUSED = (
 <Message>The security token included in the request is invalid.</Message></Error>
 </ErrorResponse>""",
 )
+
+
+@contextmanager
+def kinesis(fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[str]:
+    """Give the endpoint of a fake, which the environment tells as well.
+
+    :param variables: others of the environment, or other values of those that it gets anyway.
+    """
+    with fake.serve() as server:
+        usual = {
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_KINESIS": server.endpoint_url,
+        }
+        for name, value in {**usual, **variables}.items():
+            monkeypatch.setenv(name, value)
+        yield server.endpoint_url
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from kinesink.testing import (
     Rewrite,
 )
 from tests.cli.commands import PATIENCE, Terminal, run, start
-from tests.cli.endpoints import REFUSED, serving
+from tests.cli.endpoints import REFUSED, kinesis, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,18 +70,17 @@ def fake() -> FakeKinesis:
 @pytest.fixture(autouse=True)
 def url(fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return its endpoint, which the environment tells as well."""
-    with fake.serve() as server:
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", SECRET),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ENDPOINT_URL_KINESIS", server.endpoint_url),
-            # However busy the machine is.
-            ("KINESINK_REQUEST_TIMEOUT", f"{PATIENCE:g}"),
-            ("KINESINK_CONNECT_TIMEOUT", f"{PATIENCE:g}"),
-        ):
-            monkeypatch.setenv(name, value)
-        yield server.endpoint_url
+    with kinesis(
+        fake,
+        monkeypatch,
+        AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        AWS_SECRET_ACCESS_KEY=SECRET,
+        AWS_REGION="eu-west-1",
+        # However busy the machine is.
+        KINESINK_REQUEST_TIMEOUT=f"{PATIENCE:g}",
+        KINESINK_CONNECT_TIMEOUT=f"{PATIENCE:g}",
+    ) as endpoint_url:
+        yield endpoint_url
 
 
 def shift(fake: FakeKinesis, seconds: float) -> None:

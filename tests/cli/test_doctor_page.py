@@ -11,6 +11,7 @@ import pytest
 
 from kinesink.testing import FakeKinesis
 from tests.cli.commands import PATIENCE, run
+from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,18 +41,14 @@ VARYING: Final = (
 def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fake = FakeKinesis()
     fake.create_stream("app-logs", shards=4)
-    with fake.serve() as server:
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL_KINESIS", server.endpoint_url),
-            # However busy the machine is.
-            ("KINESINK_SHUTDOWN_TIMEOUT", f"{PATIENCE:g}"),
-            ("KINESINK_REQUEST_TIMEOUT", f"{PATIENCE:g}"),
-            ("KINESINK_TIME_TO_LIVE", f"{PATIENCE:g}"),
-        ):
-            monkeypatch.setenv(name, value)
+    with kinesis(
+        fake,
+        monkeypatch,
+        # However busy the machine is.
+        KINESINK_SHUTDOWN_TIMEOUT=f"{PATIENCE:g}",
+        KINESINK_REQUEST_TIMEOUT=f"{PATIENCE:g}",
+        KINESINK_TIME_TO_LIVE=f"{PATIENCE:g}",
+    ):
         yield
 
 

@@ -14,6 +14,7 @@ import typer
 from kinesink.cli.exits import CommandError, Stopped, plainly, stopped_by
 from kinesink.testing import FakeKinesis
 from tests.cli.commands import PATIENCE, Terminal, start
+from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,24 +92,20 @@ def test_other_errors_are_ours_and_show_where() -> None:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    """Return the endpoint of a service with a stream that has an event."""
+def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a service with a stream that has an event."""
     fake = FakeKinesis()
     fake.create_stream("s")
     fake.put("s", b'{"level":"ERROR","message":"m"}')
-    with fake.serve() as server:
-        yield server.endpoint_url
+    with kinesis(fake, monkeypatch):
+        yield
 
 
 LOAD = ("load", "s", "--rate", "20", "--size", "200", "--duration")
-ACCOUNT = {
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
-    "AWS_REGION": "eu-west-1",
-}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_account")
 @pytest.mark.parametrize(
     ("command", "lines"),
     [
@@ -121,12 +118,11 @@ ACCOUNT = {
     ],
 )
 def test_every_command_ends_so_when_its_reader_has_gone(
-    url: str, command: tuple[str, ...], lines: int
+    command: tuple[str, ...], lines: int
 ) -> None:
     """Before the first line, or after some, whoever writes them."""
     reading, writing = os.pipe()
-    env = {**ACCOUNT, "AWS_ENDPOINT_URL_KINESIS": url}
-    with start(*command, env=env, stdout=writing) as program:
+    with start(*command, stdout=writing) as program:
         os.close(writing)
         with os.fdopen(reading) as out:
             for _ in range(lines):
@@ -137,12 +133,13 @@ def test_every_command_ends_so_when_its_reader_has_gone(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_account")
 @pytest.mark.parametrize(
     "command", [("tail", "s"), ("doctor", "s", "--no-probe"), ("demo", "--seconds", "0.2")]
 )
-def test_no_command_colours_what_is_not_to_be(url: str, command: tuple[str, ...]) -> None:
+def test_no_command_colours_what_is_not_to_be(command: tuple[str, ...]) -> None:
     """By the variable that many programs know; neither is anything bold or dim."""
-    terminal = Terminal(*command, NO_COLOR="1", AWS_ENDPOINT_URL_KINESIS=url, **ACCOUNT)
+    terminal = Terminal(*command, NO_COLOR="1")
     assert terminal.end() == 0
     assert terminal.screen
     assert not re.search(r"\x1b\[[0-9;]*m", terminal.screen)

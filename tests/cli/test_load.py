@@ -14,6 +14,7 @@ from kinesink.cli.load.plan import Events, Plan
 from kinesink.cli.load.sending import Sending
 from kinesink.testing import AccessDenied, FakeKinesis, Hang, ThrottleEntries
 from tests.cli.commands import PATIENCE, Terminal, plain, run, start, words
+from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,19 +33,16 @@ def fake() -> FakeKinesis:
 @pytest.fixture(autouse=True)
 def url(fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return its endpoint, which the environment tells as well."""
-    with fake.serve() as server:
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ENDPOINT_URL_KINESIS", server.endpoint_url),
-            # However busy the machine is.
-            ("KINESINK_SHUTDOWN_TIMEOUT", f"{PATIENCE:g}"),
-            ("KINESINK_REQUEST_TIMEOUT", f"{PATIENCE:g}"),
-            ("KINESINK_TIME_TO_LIVE", f"{PATIENCE:g}"),
-        ):
-            monkeypatch.setenv(name, value)
-        yield server.endpoint_url
+    with kinesis(
+        fake,
+        monkeypatch,
+        AWS_REGION="eu-west-1",
+        # However busy the machine is.
+        KINESINK_SHUTDOWN_TIMEOUT=f"{PATIENCE:g}",
+        KINESINK_REQUEST_TIMEOUT=f"{PATIENCE:g}",
+        KINESINK_TIME_TO_LIVE=f"{PATIENCE:g}",
+    ) as endpoint_url:
+        yield endpoint_url
 
 
 def accounted(text: str) -> tuple[int, int, int]:

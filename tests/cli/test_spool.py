@@ -21,6 +21,7 @@ from kinesink.spool.directory import SpoolDirectory
 from kinesink.spool.event import SpooledEvent
 from kinesink.testing import FakeKinesis, RejectRequest
 from tests.cli.commands import Terminal, run, words
+from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -377,14 +378,7 @@ class TestReplay:
         fake = FakeKinesis()
         fake.create_stream("app")
         fake.create_stream("other")
-        with fake.serve() as server:
-            for name, value in (
-                ("AWS_ACCESS_KEY_ID", "local"),
-                ("AWS_SECRET_ACCESS_KEY", "local"),
-                ("AWS_REGION", "us-east-1"),
-                ("AWS_ENDPOINT_URL_KINESIS", server.endpoint_url),
-            ):
-                monkeypatch.setenv(name, value)
+        with kinesis(fake, monkeypatch):
             yield fake
 
     def test_the_folder_of_the_stream_is_sent(self, tmp_path: Path, fake: FakeKinesis) -> None:

@@ -24,9 +24,10 @@ from kinesink.testing import (
     ShardLimits,
 )
 from tests.cli.commands import PATIENCE, Terminal, plain, run, start, words
+from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kinesink.testing import Call, Fault
     from tests.cli.commands import Ran
@@ -63,15 +64,8 @@ def fake() -> FakeKinesis:
 @pytest.fixture
 def url(fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return its endpoint, which the environment tells as well."""
-    with fake.serve() as server:
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL_KINESIS", server.endpoint_url),
-        ):
-            monkeypatch.setenv(name, value)
-        yield server.endpoint_url
+    with kinesis(fake, monkeypatch) as endpoint_url:
+        yield endpoint_url
 
 
 def put(fake: FakeKinesis, data: bytes | dict[str, Any], ago: float = 60, key: int = 0) -> None:
@@ -414,7 +408,7 @@ def interrupt() -> None:
     signal.pthread_kill(main, signal.SIGINT)
 
 
-def fake_steps(fake: FakeKinesis, *steps: tuple[int, Callable[[], object]]) -> list[object]:
+def fake_steps(fake: FakeKinesis, *steps: tuple[int, Callable[[], object]]) -> Sequence[object]:
     """Have something happen when so many more reads have come in; return what is left of it."""
     left = list(steps)
     reads = 0
@@ -428,7 +422,7 @@ def fake_steps(fake: FakeKinesis, *steps: tuple[int, Callable[[], object]]) -> l
         return False
 
     fake.script(Latency(operation="GetRecords", when=look))
-    return left  # type: ignore[return-value]
+    return left
 
 
 @pytest.mark.slow
