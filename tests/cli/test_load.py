@@ -254,7 +254,7 @@ class TestEvents:
 
     def test_a_plan_in_words(self) -> None:
         """As a person is told."""
-        told = "1 event of 100 bytes with keys, 1 per second for 1 s: 100 bytes"
+        told = "1 event of 100 bytes with keys, 1 per second for 1 s: 100 B"
         assert str(Plan(1, 100, 1, keyed=True)) == told
         told = "10,000 events of 2,048 bytes without keys, 1,000 per second for 10 s: 19.5 MiB"
         assert str(Plan(1000, 2048, 10)) == told

@@ -12,8 +12,8 @@ from anyio import to_thread
 
 from kinesink.cli.spool import files, holders, listing, purging
 from kinesink.cli.spool.files import HeldError, UnusableError, opened
-from kinesink.cli.spool.listing import size_of
 from kinesink.cli.spool.sending import Sent, StoppedError, opened_in_thread, send
+from kinesink.cli.words import size_of
 from kinesink.config import Config
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.shell.producer import Producer

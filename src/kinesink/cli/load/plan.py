@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from kinesink.cli.words import number_of
+from kinesink.cli.words import number_of, size_of
 from kinesink.core import limits
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Plan:
         keys = "with keys" if self.keyed else "without keys"
         return (
             f"{number_of(self.events, 'event')} of {self.size:,} bytes {keys}, {self.rate:,g} per "
-            f"second for {self.duration:g} s: {_bytes(self.events * self.size)}"
+            f"second for {self.duration:g} s: {size_of(self.events * self.size)}"
         )
 
 
@@ -132,10 +132,3 @@ _RULES: Final[tuple[tuple[str, Callable[[Plan], bool], str], ...]] = (
     ),
     ("--rate", lambda p: p.events >= 1, "in this --duration it is not even one event"),
 )
-
-
-def _bytes(count: float) -> str:
-    for unit, name in ((limits.MIB, "MiB"), (limits.KIB, "KiB")):
-        if count >= unit:
-            return f"{count / unit:,.1f} {name}"
-    return f"{count:,.0f} bytes"

@@ -17,7 +17,7 @@ from kinesink.cli.spool.files import (
     set_aside,
 )
 from kinesink.cli.spool.holders import holder_of
-from kinesink.cli.words import number_of
+from kinesink.cli.words import number_of, size_of
 from kinesink.spool.names import lock_of
 
 State = Literal["left", "in use", "unreadable", "set aside"]
@@ -93,14 +93,6 @@ def in_words(content: Content) -> str:
     if content.oldest is None:
         return text
     return f"{text}, {_time(content.oldest)} to {_time(content.newest)}"
-
-
-def size_of(size: int) -> str:
-    """Return a number of bytes as a text."""
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size} B"
 
 
 def _look(path: Path) -> Listed:

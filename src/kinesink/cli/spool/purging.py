@@ -7,8 +7,8 @@ import typer
 
 from kinesink.cli.exits import CommandError
 from kinesink.cli.spool.files import HeldError, UnusableError, remove
-from kinesink.cli.spool.listing import Listed, in_words, listed, size_of, total
-from kinesink.cli.words import number_of
+from kinesink.cli.spool.listing import Listed, in_words, listed, total
+from kinesink.cli.words import number_of, size_of
 
 
 @dataclass(frozen=True)
