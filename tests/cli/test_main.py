@@ -132,6 +132,7 @@ def test_without_the_extra_one_sentence_says_how_to_install_it(
 ) -> None:
     """No traceback, and the exit status of a command that cannot be used."""
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "kinesink.cli.console")
     monkeypatch.delitem(sys.modules, "kinesink.cli.app")
     monkeypatch.delattr(cli, "app")
     with pytest.raises(SystemExit) as ended:
