@@ -384,7 +384,7 @@ class TestCost:
         """Counted in calls, not in time: 10 or 2,000 open user records."""
         # The first of two has filled the caches.
         few, many = (
-            min(_calls_of_one_more(open_records, shared_key) for _ in range(2))
+            min(_calls_of_one_more(open_records, shared_key=shared_key) for _ in range(2))
             for open_records in (10, 2000)
         )
 
@@ -405,7 +405,7 @@ class TestCost:
         assert calls[0] == calls[1]
 
 
-def _calls_of_one_more(open_records: int, shared_key: bool) -> int:  # noqa: FBT001
+def _calls_of_one_more(open_records: int, *, shared_key: bool) -> int:
     window = aggregator(max_bytes=10 * MIB, record_max_bytes=10 * MIB)
     for number in range(open_records):
         window.add_keyed(keyed(b"x", "k" if shared_key else f"k{number:06d}"), shard_id(0))

@@ -19,8 +19,11 @@ from kinesink.testing.streams import AUTO
 from tests.core.world import DENIED, OPEN_RATE, THROTTLED, World, hang, refuse, result_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from kinesink.core.collector import PutRecordsRequest
     from kinesink.core.options import Compression
+    from tests.core.world import Options
 
 HALF = (MAX_HASH_KEY + 1) // 2
 
@@ -32,17 +35,17 @@ def compression(request: pytest.FixtureRequest) -> Compression | None:
     return chosen
 
 
-def lines_world(compression: Compression | None, **options: object) -> World:
+def lines_world(compression: Compression | None, **options: Unpack[Options]) -> World:
     """Return a world of two shards that wants lines, its map known."""
     world = World(shards=2, options=options_for(compression, **options))
     begin(world)
     return world
 
 
-def options_for(compression: Compression | None, **options: object) -> PipelineOptions:
+def options_for(compression: Compression | None, **options: Unpack[Options]) -> PipelineOptions:
     """Return options for lines."""
-    chosen = {"framing": "lines", "compression": compression, "shard_rate_limit": OPEN_RATE}
-    return PipelineOptions(**{**chosen, **options})  # type: ignore[arg-type]
+    chosen: Options = {"framing": "lines", "shard_rate_limit": OPEN_RATE, **options}
+    return PipelineOptions(compression=compression, **chosen)
 
 
 def begin(world: World) -> None:

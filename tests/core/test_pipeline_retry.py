@@ -22,6 +22,7 @@ from tests.core.world import (
     codes,
     hang,
     refuse,
+    reply,
     result_of,
 )
 
@@ -542,7 +543,7 @@ def test_a_throttle_after_part_of_an_entry_expired_keeps_the_rest() -> None:
     for outcome in (THROTTLED, FAULT):
         world = ready(PipelineOptions(time_to_live=2.0))
         world.latency = 0.6
-        world.script.append(lambda _, outcome=outcome: Answered([outcome]))  # type: ignore[misc]
+        world.script.append(reply(Answered([outcome])))
         world.add(Chunk([b"old"], world.now - 1.5))
         world.keyless(b"a", b"b")
         world.run(5)
@@ -553,13 +554,15 @@ def test_a_throttle_after_part_of_an_entry_expired_keeps_the_rest() -> None:
 
 def test_every_event_of_a_failed_call_may_have_expired_meanwhile() -> None:
     """Then the failure is learnt from and nothing is left to be retried."""
-    outcomes = [BROKEN, INVALID, EXPIRED, Answered([THROTTLED]), Answered([FAULT])]
-    for outcome in [*outcomes, Answered([EntryResult("shardId-000000000000", "1")])]:
+    written = EntryResult("shardId-000000000000", "1")
+    outcomes: list[Answered | Failure] = [BROKEN, INVALID, EXPIRED]
+    outcomes += [Answered([each]) for each in (THROTTLED, FAULT, written)]
+    for outcome in outcomes:
         world = ready(PipelineOptions(time_to_live=1.2))
         world.keyless(b"first")
         world.run(3)
         world.latency = 2.0
-        world.script.append(lambda _, outcome=outcome: outcome)  # type: ignore[misc]
+        world.script.append(reply(outcome))
         world.keyless(b"x", b"y")
         world.run(10)
         assert world.lost(DropReason.EXPIRED) == 2

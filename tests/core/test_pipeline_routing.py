@@ -43,9 +43,22 @@ HALF = (MAX_HASH_KEY + 1) // 2
 QUARTER = HALF // 2
 
 
-def ready(**options: object) -> World:
+def ready(
+    *,
+    shards: int = 2,
+    options: PipelineOptions | None = None,
+    latency: float = 0.02,
+    distribution: str | None = None,
+    max_record_bytes: int | None = None,
+) -> World:
     """Return a world of two shards whose map is known, unless told otherwise."""
-    world = World(**{"shards": 2, **options})  # type: ignore[arg-type]
+    world = World(
+        shards,
+        options or PipelineOptions(),
+        latency,
+        distribution=distribution,
+        max_record_bytes=max_record_bytes,
+    )
     world.run(0.5)
     assert world.questions == {"ListShards": 1, "DescribeStreamSummary": 1}
     return world

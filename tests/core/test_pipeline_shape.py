@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kinesink.core.effects import SendRequest
 from kinesink.core.limits import MAX_HASH_KEY
 from kinesink.core.options import PipelineOptions
 from kinesink.core.records import Chunk, UserRecord
@@ -18,13 +20,16 @@ from tests.counting import calls_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Unpack
+
     from kinesink.core.records import Content
+    from tests.core.world import Options
 
 
-def ready(shards: int = 1, **options: object) -> World:
+def ready(shards: int = 1, **options: Unpack[Options]) -> World:
     """Return a world whose map is known and whose shards take everything."""
-    chosen = PipelineOptions(**{"shard_rate_limit": OPEN_RATE, **options})  # type: ignore[arg-type]
-    world = World(shards=shards, options=chosen)
+    chosen: Options = {"shard_rate_limit": OPEN_RATE, **options}
+    world = World(shards=shards, options=PipelineOptions(**chosen))
     world.run(0.5)
     return world
 
@@ -32,13 +37,15 @@ def ready(shards: int = 1, **options: object) -> World:
 def cost_of_keyless(world: World, events: int) -> int:
     """Return the calls it takes to deliver keyless events that arrive together."""
     data = [b"x" * 200] * events
+    return calls_in(lambda: deliver(world, [Chunk(data, world.now)]))
 
-    def deliver() -> None:
-        world.add(Chunk(data, world.now))
-        for effect in world.pipeline.effects(world.now + 0.1):
-            world.pipeline.request_done(effect.request, world.write(effect.request), world.now)  # type: ignore[union-attr]
 
-    return calls_in(deliver)
+def deliver(world: World, contents: Sequence[Content]) -> None:
+    """Add contents, send them and acknowledge each request."""
+    world.add(*contents)
+    for effect in world.pipeline.effects(world.now + 0.1):
+        assert isinstance(effect, SendRequest)
+        world.pipeline.request_done(effect.request, world.write(effect.request), world.now)
 
 
 def test_P1_a_keyless_event_costs_no_call_and_no_object_of_its_own() -> None:
@@ -63,13 +70,7 @@ def test_P1_a_keyed_event_costs_few_calls(*, at_once: bool, most: float) -> None
         world.add(*records[:1_000])
         world.run()
         contents = [together(records, world.now)] if at_once else records
-
-        def deliver(world: World = world, contents: Sequence[Content] = contents) -> None:
-            world.add(*contents)
-            for effect in world.pipeline.effects(world.now + 0.1):
-                world.pipeline.request_done(effect.request, world.write(effect.request), world.now)  # type: ignore[union-attr]
-
-        costs.append(calls_in(deliver))
+        costs.append(calls_in(partial(deliver, world, contents)))
     assert (costs[1] - costs[0]) / 10_000 < most
 
 
@@ -82,7 +83,7 @@ def test_P2_one_more_event_costs_the_same_whatever_waits() -> None:
         for i in range(waiting):
             world.keyed(b"%d" % i, key=str(i))
         record = UserRecord(b"x", arrival=world.now, partition_key="x")
-        costs.append(calls_in(lambda world=world, record=record: world.add(record)))  # type: ignore[misc]
+        costs.append(calls_in(partial(world.add, record)))
     assert costs[1] == costs[2]
     costs = []
     for waiting in (10, 10_000):
@@ -123,7 +124,7 @@ def test_P4_ten_thousand_shards_cost_like_one() -> None:
             UserRecord(b"x", arrival=world.now, partition_key=str(i), explicit_hash_key=i)
             for i in range(1000)
         ]
-        costs.append(calls_in(lambda world=world, records=records: world.add(*records)))  # type: ignore[misc]
+        costs.append(calls_in(partial(world.add, *records)))
     assert costs[1] <= 1.3 * costs[0]
 
 

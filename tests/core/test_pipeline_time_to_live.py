@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,12 +23,17 @@ from tests.core.world import (
     result_of,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tests.core.world import Options
+
 BROKEN = Failure("InternalFailure", "oops", 500)
 
 
-def ready(*, shards: int = 1, **options: object) -> World:
+def ready(*, shards: int = 1, **options: Unpack[Options]) -> World:
     """Return a world whose map is known."""
-    world = World(shards=shards, options=PipelineOptions(**options))  # type: ignore[arg-type]
+    world = World(shards=shards, options=PipelineOptions(**options))
     world.run(0.5)
     return world
 
@@ -231,7 +237,7 @@ def test_what_expires_in_a_hurried_window_leaves_nothing_behind() -> None:
     world.check(delivered=1)
 
 
-def test_a_large_backlog_is_not_swept_for_each_event() -> None:
+def test_a_large_backlog_is_not_swept_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond some thousand entries, expiry may come a little late and costs little."""
     world = ready(time_to_live=10.0, framing="none", shard_rate_limit=OPEN_RATE)
     world.always = refuse(BROKEN)
@@ -244,7 +250,7 @@ def test_a_large_backlog_is_not_swept_for_each_event() -> None:
         sweeps += 1
         expire(now)
 
-    stock.expire = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(stock, "expire", counted)
     for _ in range(500):
         world.add(*[UserRecord(b"x", arrival=world.now, partition_key="k") for _ in range(25)])
         world.run(0.02)

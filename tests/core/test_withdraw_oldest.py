@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -24,14 +24,18 @@ from tests.core.world import DENIED, FAULT, Ticket, World, hang, refuse, result_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from typing_extensions import Unpack
+
+    from kinesink.core.options import Framing
     from kinesink.core.records import Content, EntryResult
+    from tests.core.world import Options
 
 OVERHEAD = 150
 BACKOFF = Failure("InternalFailure", "oops", 500)
 REFUSED = Failure("ValidationException", "invalid")
 
 
-def known(shards: int = 1, **options: Any) -> World:  # noqa: ANN401 - PipelineOptions checks
+def known(shards: int = 1, **options: Unpack[Options]) -> World:
     """Return a world whose pipeline knows its stream."""
     return World(shards=shards, options=PipelineOptions(**options)).run(1.0)
 
@@ -291,7 +295,7 @@ class TestCost:
 
     @pytest.mark.parametrize("framing", ["kpl", "lines"])
     def test_in_steps_of_a_twentieth_hardly_anything_is_routed_again(
-        self, framing: str, monkeypatch: pytest.MonkeyPatch
+        self, framing: Framing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Only what shared an entry with the last event that went."""
         world = known(framing=framing, shard_rate_limit=0.001)

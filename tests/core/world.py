@@ -11,7 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from kinesink.core.effects import (
     Delivered,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.options import Framing
     from kinesink.core.records import Content, DropReason, RecordResult
 
 Outcome = Answered | Failure
@@ -52,6 +53,21 @@ THROTTLED: Final = EntryResult(
 FAULT: Final = EntryResult(error_code="InternalFailure", error_message="Internal Service Failure")
 DENIED: Final = Failure("AccessDeniedException", "not authorized")
 OPEN_RATE: Final = math.inf
+
+
+class Options(TypedDict, total=False):
+    """What tests choose of the options of a pipeline."""
+
+    linger: float
+    time_to_live: float
+    framing: Framing
+    aggregate_max_bytes: int
+    request_max_entries: int
+    record_max_bytes: int
+    shard_rate_limit: float
+    fail_if_throttled: bool
+    request_timeout: float
+    max_requests_in_flight: int
 
 
 class Ticket:
@@ -295,9 +311,14 @@ def result_of(record: UserRecord) -> RecordResult:
     return result
 
 
-def refuse(failure: Failure) -> Callable[[PutRecordsRequest], Failure]:
+def reply(outcome: Outcome) -> Callable[[PutRecordsRequest], Outcome]:
+    """Return an answer that has this outcome, whatever is sent."""
+    return lambda _: outcome
+
+
+def refuse(failure: Failure) -> Callable[[PutRecordsRequest], Outcome]:
     """Return an answer that refuses the whole request."""
-    return lambda _: failure
+    return reply(failure)
 
 
 def hang(_: PutRecordsRequest) -> None:

@@ -6,9 +6,9 @@ Each is a small lie in one place, such as a careless change could make.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar
 
-from kinesink.core import answers, verdict
+from kinesink.core import answers, pipeline
 from kinesink.core.attempts import AttemptLog
 from kinesink.core.calls import Calls
 from kinesink.core.ledger import Ledger
@@ -19,18 +19,22 @@ from kinesink.core.records import Answered, Chunk, DropReason
 from kinesink.core.refresh import Refresh
 from kinesink.core.router import Router
 from kinesink.core.stock import Stock
-from kinesink.core.verdict import Action, Verdict
+from kinesink.core.verdict import Action, Verdict, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pytest
 
     from kinesink.core.aggregator import Group
     from kinesink.core.collector import PutRecordsRequest
-    from kinesink.core.records import Content
+    from kinesink.core.entry import Entry
+    from kinesink.core.records import Content, EntryResult, Failure
 
     Mutation = Callable[[pytest.MonkeyPatch], None]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Mutant(NamedTuple):
@@ -40,17 +44,24 @@ class Mutant(NamedTuple):
     invariants: tuple[str, ...]
 
 
+def altered(function: Callable[P, R], change: Callable[[R], R]) -> Callable[P, R]:
+    """Return a function that returns what ``change`` makes of the other's result."""
+
+    def changed(*args: P.args, **kwargs: P.kwargs) -> R:
+        return change(function(*args, **kwargs))
+
+    return changed
+
+
 def count_a_stray_aggregate_as_delivered(patch: pytest.MonkeyPatch) -> None:
     """Believe a shard that took an aggregated record, whatever its range."""
-    judge = verdict.judge
 
-    def credulous(*args: object, **kwargs: object) -> Verdict:
-        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+    def credulous(verdict: Verdict) -> Verdict:
         if verdict.action in {Action.REROUTE, Action.HOLD, Action.SEND_ALONE}:
             return Verdict(Action.DELIVER)
         return verdict
 
-    patch.setattr(answers, "judge", credulous)
+    patch.setattr(answers, "judge", altered(judge, credulous))
 
 
 def lose_an_entry_on_retry(patch: pytest.MonkeyPatch) -> None:
@@ -60,13 +71,11 @@ def lose_an_entry_on_retry(patch: pytest.MonkeyPatch) -> None:
 
 def count_a_throttled_entry_as_delivered(patch: pytest.MonkeyPatch) -> None:
     """Take a refusal for rate for a success."""
-    judge = verdict.judge
 
-    def credulous(*args: object, **kwargs: object) -> Verdict:
-        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+    def credulous(verdict: Verdict) -> Verdict:
         return Verdict(Action.DELIVER) if verdict.action is Action.SLOW_DOWN else verdict
 
-    patch.setattr(answers, "judge", credulous)
+    patch.setattr(answers, "judge", altered(judge, credulous))
 
 
 def ignore_the_limiter_on_flush(patch: pytest.MonkeyPatch) -> None:
@@ -92,27 +101,27 @@ def forget_to_pace(patch: pytest.MonkeyPatch) -> None:
 
 def send_what_has_arrived_again(patch: pytest.MonkeyPatch) -> None:
     """Take every fourth success of an entry for a fault."""
-    judge = verdict.judge
     verdicts: list[Verdict] = []
 
-    def doubtful(*args: object, **kwargs: object) -> Verdict:
-        verdict = judge(*args, **kwargs)  # type: ignore[arg-type]
+    def doubtful(verdict: Verdict) -> Verdict:
         verdicts.append(verdict)
         if verdict.action is Action.DELIVER and len(verdicts) % 4 == 0:
             return Verdict(Action.RETRY)
         return verdict
 
-    patch.setattr(answers, "judge", doubtful)
+    patch.setattr(answers, "judge", altered(judge, doubtful))
 
 
 def credit_the_neighbour(patch: pytest.MonkeyPatch) -> None:
     """Read the results of a request from the wrong end."""
     request_done = Pipeline.request_done
 
-    def careless(self: Pipeline, request: PutRecordsRequest, outcome: object, now: float) -> None:
+    def careless(
+        self: Pipeline, request: PutRecordsRequest, outcome: Answered | Failure, now: float
+    ) -> None:
         if isinstance(outcome, Answered):
             outcome = Answered(outcome.results[::-1])
-        request_done(self, request, outcome, now)  # type: ignore[arg-type]
+        request_done(self, request, outcome, now)
 
     patch.setattr(Pipeline, "request_done", careless)
 
@@ -139,13 +148,12 @@ def never_expire(patch: pytest.MonkeyPatch) -> None:
 
 def expire_early(patch: pytest.MonkeyPatch) -> None:
     """Give events up at half their time to live."""
-    init = Stock.__init__
 
-    def hasty(self: Stock, *args: object, **kwargs: object) -> None:
-        init(self, *args, **kwargs)  # type: ignore[arg-type]
-        self._time_to_live /= 2
+    def hasty(stock: Stock) -> Stock:
+        stock._time_to_live /= 2
+        return stock
 
-    patch.setattr(Stock, "__init__", hasty)
+    patch.setattr(pipeline, "Stock", altered(Stock, hasty))
 
 
 def drop_in_silence(patch: pytest.MonkeyPatch) -> None:
@@ -157,9 +165,9 @@ def count_what_was_dropped_twice(patch: pytest.MonkeyPatch) -> None:
     """Count each drop once more."""
     gave_up = Ledger.gave_up
 
-    def twice(self: Ledger, contents: object, reason: object) -> None:
-        gave_up(self, contents, reason)  # type: ignore[arg-type]
-        self.dropped[reason] += 1  # type: ignore[index]
+    def twice(self: Ledger, contents: Iterable[Content], reason: DropReason) -> None:
+        gave_up(self, contents, reason)
+        self.dropped[reason] += 1
 
     patch.setattr(Ledger, "gave_up", twice)
 
@@ -173,9 +181,9 @@ def tell_twice(patch: pytest.MonkeyPatch) -> None:
     """Resolve what somebody waits for once more."""
     delivered = AttemptLog.delivered
 
-    def twice(self: AttemptLog, *args: object) -> None:
-        delivered(self, *args)  # type: ignore[arg-type]
-        delivered(self, *args)  # type: ignore[arg-type]
+    def twice(self: AttemptLog, entry: Entry, result: EntryResult) -> None:
+        delivered(self, entry, result)
+        delivered(self, entry, result)
 
     patch.setattr(AttemptLog, "delivered", twice)
 

@@ -37,9 +37,9 @@ SHARD = ShardId("shardId-000000000000")
 MIB = 1 << 20
 
 
-def pace(**options: float) -> PaceAudit:
+def pace(*, shard_rate_limit: float = 1.0) -> PaceAudit:
     """Return the audit of a producer's pace."""
-    return PaceAudit(PipelineOptions(**options))  # type: ignore[arg-type]
+    return PaceAudit(PipelineOptions(shard_rate_limit=shard_rate_limit))
 
 
 class TestPace:
@@ -171,8 +171,8 @@ class TestWire:
 class Bench:
     """An account and everything it looks at."""
 
-    def __init__(self, **options: object) -> None:
-        self.options = PipelineOptions(**options)  # type: ignore[arg-type]
+    def __init__(self, options: PipelineOptions | None = None) -> None:
+        self.options = options or PipelineOptions()
         self.pipeline = Pipeline(self.options, stream_name="s", now=0.0, jitter=lambda: 0.5)
         self.events = Events(0, lines=False)
         self.account = Account(self.pipeline, self.options, self.events, 1000, 0.0)
@@ -211,7 +211,7 @@ class TestWhatIsTold:
 
     def test_an_event_that_is_sent_after_its_end(self) -> None:
         """What was given up does not travel any more."""
-        bench = Bench(time_to_live=1.0)
+        bench = Bench(PipelineOptions(time_to_live=1.0))
         record = bench.record(waited=False)
         bench.account.carries(Entry([record], size=10))
         bench.drop(DropReason.EXPIRED, record)
@@ -220,7 +220,7 @@ class TestWhatIsTold:
 
     def test_an_event_that_is_sent_after_the_throttle_it_was_to_fail_at(self) -> None:
         """Whether its entry was refused, or the whole call."""
-        bench, patient = Bench(fail_if_throttled=True), Bench()
+        bench, patient = Bench(PipelineOptions(fail_if_throttled=True)), Bench()
         for each in (bench, patient):
             first, second = (Entry([each.record(waited=False)], size=10) for _ in range(2))
             each.account.entry_refused(first, "KMSThrottlingException")
@@ -265,7 +265,7 @@ class TestWhatIsTold:
 
     def test_a_result_after_the_time_to_live(self) -> None:
         """Who waits learns in time."""
-        bench = Bench(time_to_live=5.0)
+        bench = Bench(PipelineOptions(time_to_live=5.0))
         record = bench.record()
         bench.receive(record)
         with pytest.raises(Violation, match="time to live: "):
@@ -282,7 +282,7 @@ class TestWhatIsTold:
 
     def test_an_event_that_is_dropped_twice(self) -> None:
         """Once is enough."""
-        bench = Bench(fail_if_throttled=True)
+        bench = Bench(PipelineOptions(fail_if_throttled=True))
         record = bench.record(waited=False)
         bench.drop(DropReason.THROTTLED, record)
         with pytest.raises(Violation, match="dropped twice"):
@@ -290,7 +290,7 @@ class TestWhatIsTold:
 
     def test_a_drop_without_a_result(self) -> None:
         """Who waits is told of the end."""
-        bench = Bench(fail_if_throttled=True)
+        bench = Bench(PipelineOptions(fail_if_throttled=True))
         drop = Dropped([bench.record()], DropReason.THROTTLED, "why", None)
         with pytest.raises(Violation, match="ended without a result"):
             bench.account.dropped(drop, 1.0)
@@ -350,25 +350,25 @@ class TestWhatIsTold:
 
     def test_events_that_expire_late(self) -> None:
         """Nobody waits for them, but memory does."""
-        bench = Bench(time_to_live=5.0)
+        bench = Bench(PipelineOptions(time_to_live=5.0))
         with pytest.raises(Violation, match="time to live: "):
             bench.drop(DropReason.EXPIRED, bench.record(waited=False), now=5.1)
 
     @pytest.mark.parametrize(
         ("options", "size", "is_right"),
         [
-            ({}, 999, True),
-            ({}, 998, False),
-            ({"framing": "lines"}, 998, True),
-            ({"framing": "lines", "compression": "gzip"}, 850, True),
-            ({"framing": "lines", "compression": "gzip"}, 600, False),
+            (PipelineOptions(), 999, True),
+            (PipelineOptions(), 998, False),
+            (PipelineOptions(framing="lines"), 998, True),
+            (PipelineOptions(framing="lines", compression="gzip"), 850, True),
+            (PipelineOptions(framing="lines", compression="gzip"), 600, False),
         ],
     )
     def test_what_is_too_large(
-        self, options: dict[str, object], size: int, *, is_right: bool
+        self, options: PipelineOptions, size: int, *, is_right: bool
     ) -> None:
         """The key counts, the line feed does, and so does what compressing may add."""
-        bench = Bench(**options)
+        bench = Bench(options)
         record = bench.record(size, waited=False)
         if is_right:
             bench.drop(DropReason.TOO_LARGE, record)

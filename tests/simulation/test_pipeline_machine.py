@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,7 +20,10 @@ from kinesink.testing.streams import AUTO, USER_PARTITION_KEY
 from tests.core.world import DENIED, FAULT, THROTTLED, Ticket, World
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from kinesink.core.collector import PutRecordsRequest
+    from kinesink.core.options import Framing, RecordDistribution
     from kinesink.core.records import Content, ShardDescription
 
 SHARE = st.integers(min_value=0, max_value=2)
@@ -43,6 +46,14 @@ SIZES = st.sampled_from([8, 9, 100, 1000, 4_900, 6_000, 19_999, 20_001])
 LIFE = 30.0
 
 
+class Chosen(TypedDict):
+    """The options that Hypothesis chooses."""
+
+    framing: Framing
+    told: RecordDistribution
+    fail_if_throttled: bool
+
+
 class PipelineMachine(RuleBasedStateMachine):
     """What Hypothesis may do to a pipeline, and what must hold after each step."""
 
@@ -63,14 +74,14 @@ class PipelineMachine(RuleBasedStateMachine):
         fail_if_throttled=st.booleans(),
     )
     def start(
-        self, shards: int, distribution: str | None, in_flight: int, **chosen: object
+        self, shards: int, distribution: str | None, in_flight: int, **chosen: Unpack[Chosen]
     ) -> None:
         """Begin with a stream and a pipeline that knows nothing of it."""
         options = PipelineOptions(
             time_to_live=LIFE,
-            record_distribution=chosen["told"],  # type: ignore[arg-type]
-            framing=chosen["framing"],  # type: ignore[arg-type]
-            fail_if_throttled=bool(chosen["fail_if_throttled"]),
+            record_distribution=chosen["told"],
+            framing=chosen["framing"],
+            fail_if_throttled=chosen["fail_if_throttled"],
             max_requests_in_flight=in_flight,
             record_max_bytes=20_000,
             aggregate_max_bytes=5_000,

@@ -27,43 +27,41 @@ if TYPE_CHECKING:
 START = 1000.0
 
 
-def scenario(**chosen: object) -> Scenario:
-    """Return a scenario without faults and changes, but for what is chosen."""
-    plain = replace(
-        draw_scenario(1),
-        start=START,
-        calm=START + 10.0,
-        shards=2,
-        limits=None,
-        max_record_kib=1024,
-        auto=False,
-        lines=False,
-        packs=False,
-        latency=0.02,
-        lag=0.0,
-        options=(PipelineOptions(),),
-        events=100,
-        pattern="steady",
-        sizes=(100,),
-        keyed=0.5,
-        waited_for=0.1,
-        poison=0.0,
-        episodes=(),
-        changes=(),
-    )
-    return replace(plain, **chosen)  # type: ignore[arg-type]
+QUIET = replace(
+    draw_scenario(1),
+    start=START,
+    calm=START + 10.0,
+    shards=2,
+    limits=None,
+    max_record_kib=1024,
+    auto=False,
+    lines=False,
+    packs=False,
+    latency=0.02,
+    lag=0.0,
+    options=(PipelineOptions(),),
+    events=100,
+    pattern="steady",
+    sizes=(100,),
+    keyed=0.5,
+    waited_for=0.1,
+    poison=0.0,
+    episodes=(),
+    changes=(),
+)
+"""A scenario without faults and changes."""
 
 
-def play(monkeypatch: pytest.MonkeyPatch, **chosen: object) -> tuple[Outcome, list[str]]:
+def play(monkeypatch: pytest.MonkeyPatch, scenario: Scenario = QUIET) -> tuple[Outcome, list[str]]:
     """Run a scenario; return the outcome and the story."""
     story: list[str] = []
-    monkeypatch.setattr(run, "draw_scenario", lambda _: scenario(**chosen))
+    monkeypatch.setattr(run, "draw_scenario", lambda _: scenario)
     return run.run_seed(1, story.append), story
 
 
-def world_of(**chosen: object) -> World:
+def world_of(scenario: Scenario = QUIET) -> World:
     """Return the world of a scenario, before anything has happened."""
-    return World(scenario(**chosen), Trace(START))
+    return World(scenario, Trace(START))
 
 
 def test_without_faults_everything_arrives_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,11 +76,9 @@ def test_a_call_whose_answer_is_lost_is_not_written_to_a_stream_that_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be written leaves no copy, and is sent again when the stream is back."""
-    outcome, story = play(
-        monkeypatch,
-        episodes=(Episode("lose", START, START + 5.0, 1.0, code="ConnectionReset", written=True),),
-        changes=(Change(START, "recreate", 0.0),),
-    )
+    episode = Episode("lose", START, START + 5.0, 1.0, code="ConnectionReset", written=True)
+    changes = (Change(START, "recreate", 0.0),)
+    outcome, story = play(monkeypatch, replace(QUIET, episodes=(episode,), changes=changes))
     assert outcome.failure is None
     assert any("the stream is created anew" in line for line in story)
 
@@ -90,37 +86,33 @@ def test_a_call_whose_answer_is_lost_is_not_written_to_a_stream_that_is_gone(
 def test_a_stream_is_not_deleted_twice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second deletion finds nothing."""
     changes = (Change(START + 1, "recreate", 0.5), Change(START + 2, "recreate", 0.0))
-    outcome, story = play(monkeypatch, changes=changes)
+    outcome, story = play(monkeypatch, replace(QUIET, changes=changes))
     assert outcome.failure is None
     assert sum("created anew" in line for line in story) == 1
 
 
 def test_a_backlog_may_take_as_long_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten megabytes through a tenth of a shard are not a standstill."""
-    heavy = {
-        "shards": 1,
-        "limits": ShardLimits(100.0, 104_857.0),
-        "events": 1500,
-        "sizes": (7000,),
-        "keyed": 0.0,
-    }
-    outcome, _ = play(monkeypatch, **heavy)
+    limits = ShardLimits(100.0, 104_857.0)
+    heavy = replace(QUIET, shards=1, limits=limits, events=1500, sizes=(7000,), keyed=0.0)
+    outcome, _ = play(monkeypatch, heavy)
     assert outcome.failure is None
     assert outcome.virtual_seconds > 95.0
     monkeypatch.setattr(run, "_time_to_rest", lambda _: 85.0)
-    outcome, _ = play(monkeypatch, **heavy)
+    outcome, _ = play(monkeypatch, heavy)
     assert "progress: " in str(outcome.failure)
 
 
 def test_events_behind_some_that_are_too_large_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event that is refused makes room for the next, also where nothing is sent."""
-    outcome, _ = play(
-        monkeypatch,
+    scenario = replace(
+        QUIET,
         max_record_kib=16,
         sizes=(100, 20_000, 20_000, 20_000),
         pattern="bursts",
         options=(PipelineOptions(framing="none", request_max_entries=1),),
     )
+    outcome, _ = play(monkeypatch, scenario)
     assert outcome.failure is None
 
 
@@ -173,7 +165,7 @@ def test_an_event_that_outlives_its_time_is_found() -> None:
 
 def test_an_event_that_has_lost_its_key_is_found() -> None:
     """Consumers see the key and the explicit hash key that it was given."""
-    world = world_of(keyed=1.0)
+    world = world_of(replace(QUIET, keyed=1.0))
     (member,) = world.members
     (record,) = member.traffic.batch(1, START)
     (data,) = record.each()
@@ -184,7 +176,8 @@ def test_an_event_that_has_lost_its_key_is_found() -> None:
 def test_machines_may_be_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
     """After ten minutes everything is late; nothing is lost in silence."""
     changes = (Change(START + 5.0, "sleep", 0.999),)
-    outcome, _ = play(monkeypatch, changes=changes, options=(PipelineOptions(time_to_live=30.0),))
+    options = (PipelineOptions(time_to_live=30.0),)
+    outcome, _ = play(monkeypatch, replace(QUIET, changes=changes, options=options))
     assert outcome.failure is None
     assert outcome.virtual_seconds > 650.0
 
@@ -199,9 +192,9 @@ def test_data_that_nobody_sent_is_found() -> None:
 def test_a_stream_of_many_shards_is_split_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one of a single shard is not merged."""
     changes = (Change(START + 1, "split", 0.5), Change(START + 2, "switch", 0.5))
-    assert play(monkeypatch, shards=40, changes=changes)[0].failure is None
+    assert play(monkeypatch, replace(QUIET, shards=40, changes=changes))[0].failure is None
     changes = (Change(START + 1, "merge", 0.5), Change(START, "switch", 0.5))
-    assert play(monkeypatch, shards=1, changes=changes)[0].failure is None
+    assert play(monkeypatch, replace(QUIET, shards=1, changes=changes))[0].failure is None
 
 
 def test_every_code_of_the_policy_is_among_the_faults() -> None:
