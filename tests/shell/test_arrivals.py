@@ -52,9 +52,9 @@ def test_events_that_somebody_waits_for_are_records_of_their_own() -> None:
     ("bad", "told"),
     [
         (KeyedEvent(b"x", "", None), "has 0 characters"),
-        (KeyedEvent(b"x", ["k"], None), "must be str, not list"),  # type: ignore[arg-type]
+        (KeyedEvent(b"x", ["k"], None), "must be str, not list"),  # type: ignore[arg-type]  # what is refused
         (KeyedEvent(b"x", "k", -1), "is not a decimal integer"),
-        (KeyedEvent("text", "k", None), "must be bytes, not str"),  # type: ignore[arg-type]
+        (KeyedEvent("text", "k", None), "must be bytes, not str"),  # type: ignore[arg-type]  # as above
         ("text", "must be bytes, not str"),
     ],
 )

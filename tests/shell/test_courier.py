@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kinesink.shell.courier import Courier
@@ -23,8 +24,12 @@ def test_calls_are_made_in_their_order_in_one_thread() -> None:
     made: list[tuple[int, str]] = []
     hold = threading.Event()
     courier.send(lambda: hold.wait(PATIENCE))
+
+    def make(number: int) -> None:
+        made.append((number, threading.current_thread().name))
+
     for number in range(100):
-        courier.send(lambda number=number: made.append((number, threading.current_thread().name)))  # type: ignore[misc]
+        courier.send(partial(make, number))
     assert not courier.idle
     hold.set()
     assert courier.wait_idle(PATIENCE)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from outcome import Outcome
+
     from kinesink.config import Backend
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
@@ -182,7 +184,7 @@ async def test_a_resolver_of_the_application_stays(anyio_backend: Backend) -> No
     """The producer may run in a loop that is not its own."""
     trio = pytest.importorskip("trio")
 
-    class Theirs(trio.abc.HostnameResolver):  # type: ignore[misc, name-defined, unused-ignore]
+    class Theirs(trio.abc.HostnameResolver):  # type: ignore[misc, name-defined]  # an extra, hence a variable
         async def getaddrinfo(self, *_: object) -> str:
             return "theirs"
 
@@ -200,7 +202,7 @@ async def test_a_guest_of_asyncio_is_told_apart_from_its_host(anyio_backend: Bac
     trio = pytest.importorskip("trio")
     del anyio_backend
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[object] = loop.create_future()
+    ended: asyncio.Future[Outcome[str]] = loop.create_future()
 
     async def guest() -> str:
         return await exit_safe.run_in_thread(str, 7)
@@ -210,7 +212,7 @@ async def test_a_guest_of_asyncio_is_told_apart_from_its_host(anyio_backend: Bac
         run_sync_soon_threadsafe=loop.call_soon_threadsafe,
         done_callback=ended.set_result,
     )
-    assert (await ended).unwrap() == "7"  # type: ignore[attr-defined]
+    assert (await ended).unwrap() == "7"
 
 
 AT_EXIT = """

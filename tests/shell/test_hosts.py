@@ -18,6 +18,8 @@ from tests.shell.support import landed, make_fake, make_sink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinesink.config import Backend
+
 Reports = list[tuple[str, str]]
 
 
@@ -45,7 +47,7 @@ def tell_in(reports: Reports) -> Callable[[str, str], None]:
     return lambda kind, text: reports.append((kind, text))
 
 
-def test_without_a_server_nothing_is_different(anyio_backend: Any, reports: Reports) -> None:  # noqa: ANN401 - one of two words
+def test_without_a_server_nothing_is_different(anyio_backend: Backend, reports: Reports) -> None:
     """The event loop is the one that is configured, and there is nothing to tell."""
     assert hosts.event_loop(anyio_backend, tell_in(reports)) == (anyio_backend, {})
     assert reports == []

@@ -21,6 +21,7 @@ from kinesink.statistics import Statistics
 from tests.shell.support import adds_up
 
 if TYPE_CHECKING:
+    from kinesink.config import Overflow
     from kinesink.shell.intake import Intake
 
 LEVELS = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL]
@@ -28,9 +29,21 @@ EVENT = b"x" * (1000 - EVENT_OVERHEAD_BYTES)
 """Takes a thousand bytes of room."""
 
 
-def make_intake(**parameters: Any) -> Intake:  # noqa: ANN401 - Config checks each
+def make_intake(
+    *,
+    overflow: Overflow = "shed",
+    max_pending_events: int | None = None,
+    block_timeout: float = 1.0,
+) -> Intake:
     """Return an intake with room for a hundred events."""
-    return new_intake(Config("app", max_pending_bytes=100_000, **parameters), lambda: None)
+    config = Config(
+        "app",
+        max_pending_bytes=100_000,
+        max_pending_events=max_pending_events,
+        overflow=overflow,
+        block_timeout=block_timeout,
+    )
+    return new_intake(config, lambda: None)
 
 
 def put(intake: Intake, level: int | None = None) -> bool:

@@ -181,7 +181,7 @@ async def test_a1_what_kinesis_can_never_take_is_refused_at_once(fake: FakeKines
             with pytest.raises(InvalidRecordError):
                 await producer.put(b"x", explicit_hash_key=explicit_hash_key)
         with pytest.raises(TypeError):
-            await producer.put("text")  # type: ignore[arg-type]
+            await producer.put("text")  # type: ignore[arg-type]  # what is refused
         with pytest.raises(InvalidRecordError):
             await producer.put(b"x" * (1 << 20))
         assert producer.statistics().accepted == 0

@@ -121,7 +121,8 @@ async def test_every_record_ends_when_a_stage_raises_once(
     fake: FakeKinesis,
     monkeypatch: pytest.MonkeyPatch,
     verb: str,
-    after: bool,  # noqa: FBT001 - a parameter of the test
+    *,
+    after: bool,
 ) -> None:
     """Before or after the stage has done its work: outcomes resolve, the account adds up."""
     left = failing(monkeypatch, verb, 1, after=after)
@@ -257,7 +258,8 @@ async def test_f9_a_flush_that_a_stage_fails_at_ends_and_raises_nothing(
     fake: FakeKinesis,
     monkeypatch: pytest.MonkeyPatch,
     times: int,
-    leaving: bool,  # noqa: FBT001 - a parameter of the test
+    *,
+    leaving: bool,
 ) -> None:
     """What the stage was working on goes on elsewhere, or is lost and counted."""
     told = Told()

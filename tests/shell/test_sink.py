@@ -69,7 +69,7 @@ def test_events_of_every_kind_arrive(fake: FakeKinesis, anyio_backend: str) -> N
     assert sink.emit(b"keyless")
     assert sink.emit(b"keyed", "customer-17")
     assert sink.put(b"placed", explicit_hash_key="5")
-    assert sink.put(bytearray(b"mutable"))  # type: ignore[arg-type]
+    assert sink.put(bytearray(b"mutable"))  # type: ignore[arg-type]  # taken all the same
     assert sink.flush()
     assert landed(fake) == [b"keyed", b"keyless", b"mutable", b"placed"]
     account = sink.statistics()
@@ -111,7 +111,7 @@ def test_a1_put_refuses_what_kinesis_can_never_take(fake: FakeKinesis) -> None:
     with pytest.raises(InvalidRecordError):
         sink.put(b"x", partition_key="")
     with pytest.raises(TypeError):
-        sink.put("text")  # type: ignore[arg-type]
+        sink.put("text")  # type: ignore[arg-type]  # what is refused
     with pytest.raises(InvalidRecordError, match="1048576"):
         sink.put(b"x" * (1 << 20))
     assert sink.statistics().accepted == 0

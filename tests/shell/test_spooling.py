@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from kinesink.shell.losses import Loss
     from kinesink.testing import FakeKinesis
 
 MODES = ["overflow", "always"]
@@ -88,6 +89,12 @@ def give_up(sink: Sink) -> None:
     """Close a sink that cannot deliver, and wait until it has left what it has on disk."""
     sink.close(0)
     assert sink._background.wait_ended(PATIENCE)
+
+
+def disk_of(sink: Sink) -> spool_disk.SpoolDisk:
+    """Return what a sink with a spool has on disk."""
+    assert sink._background._spooler is not None
+    return sink._background._spooler._disk
 
 
 def files_in(path: Path) -> list[str]:
@@ -341,7 +348,7 @@ def test_the_oldest_give_way_also_when_every_event_is_on_disk(
         for index, event in enumerate(every):
             assert sink.emit(event)
             if not index % 100:
-                wait_until(lambda: sink._background._spooler._disk.fill() < 0.97)  # type: ignore[union-attr]
+                wait_until(lambda: disk_of(sink).fill() < 0.97)
     wait_until(drained(sink))
     account = sink.statistics()
     assert set(account.dropped) == {DropReason.SPOOL_FULL}
@@ -360,7 +367,7 @@ def test_a_loss_on_disk_is_in_the_loss_record(tmp_path: Path, anyio_backend: str
     )  # fmt: skip
     lines: list[tuple[int, dict[str, int], dict[str, int]]] = []
 
-    def write(loss: Any) -> tuple[bytes, ...]:  # noqa: ANN401 - as the event room has it
+    def write(loss: Loss) -> tuple[bytes, ...]:
         lines.append((loss.events, dict(loss.reasons), dict(loss.levels)))
         return (b'{"%s": %d}' % (LOST.encode(), loss.events),)
 
@@ -394,7 +401,7 @@ def test_a_corrupt_file_is_set_aside_and_told(
         emit_all(sink, every)
         wait_until(lambda: sink.statistics().spooled > 500)
         before = sink.statistics()
-        (own,) = (rows.file for rows in sink._background._spooler._disk.files)  # type: ignore[union-attr]
+        (own,) = (rows.file for rows in disk_of(sink).files)
         # When nothing else is under way there, as where a statement finds out.
         with own._lock:
             own._failed(sqlite3.DatabaseError("malformed"))

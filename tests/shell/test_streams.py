@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import anyio
 import pytest
@@ -17,11 +17,14 @@ from kinesink.testing import AccessDenied, Hang, Latency, RequestError, Throttle
 from tests.shell.support import PATIENCE, adds_up, make_client, make_config, make_fake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from kinesink import Outcome
     from kinesink.testing import FakeKinesis
     from kinesink.testing.faults import Fault
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 pytestmark = pytest.mark.usefixtures("signed")
 
@@ -43,6 +46,26 @@ class Told:
     def __call__(self, kind: str, text: str) -> None:
         """Remember one."""
         self.lines.append(f"{kind}: {text}")
+
+
+class Calls:
+    """How many calls of a function are under way."""
+
+    under_way = 0
+    most = 0
+
+    def counted(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return the function, counting its calls."""
+
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                self.under_way -= 1
+
+        return call
 
 
 def make_producer(fake: FakeKinesis, **parameters: object) -> Producer:
@@ -130,31 +153,22 @@ async def test_more_hanging_streams_than_connections_delay_no_other(
     assert producer.statistics("app").delivered == 10
 
 
-async def test_one_stream_makes_no_more_calls_than_there_are_connections(fake: FakeKinesis) -> None:
+async def test_one_stream_makes_no_more_calls_than_there_are_connections(
+    fake: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its requests wait for each other."""
     fake.script(Latency(answer=0.02))
-    most = 0
     config = make_config(
         framing="none", max_connections=2, max_requests_in_flight=8, request_max_entries=1
     )
     client = make_client(fake, config)
-    put_records, under_way = client.put_records, 0
-
-    async def count(*args: object, **kwargs: object) -> object:
-        nonlocal most, under_way
-        under_way += 1
-        most = max(most, under_way)
-        try:
-            return await put_records(*args, **kwargs)  # type: ignore[arg-type]
-        finally:
-            under_way -= 1
-
-    client.put_records = count  # type: ignore[assignment,method-assign]
+    calls = Calls()
+    monkeypatch.setattr(client, "put_records", calls.counted(client.put_records))
     async with Producer(config, client=client) as producer:
         for _ in range(40):
             await producer.put(b"x")
     assert producer.statistics().delivered == 40
-    assert most == 2
+    assert calls.most == 2
 
 
 @pytest.mark.parametrize("bound", [{"max_pending_bytes": 64 * 1024}, {"max_pending_events": 64}])
@@ -264,11 +278,12 @@ async def test_a1_an_impossible_stream_name_is_refused_at_once(
         with pytest.raises(InvalidRecordError, match="stream_name"):
             await producer.put(b"x", stream_name=name)
         with pytest.raises(TypeError):
-            await producer.put(b"x", stream_name=7)  # type: ignore[arg-type]
+            await producer.put(b"x", stream_name=7)  # type: ignore[arg-type]  # what is refused
         with pytest.raises(InvalidRecordError, match="stream_name"):
             producer.record_max_bytes(name)
         assert producer.statistics().accepted == 0
-        assert [stream.name for stream in producer._task.streams] == []  # type: ignore[union-attr]
+        assert producer._task is not None
+        assert [stream.name for stream in producer._task.streams] == []
 
 
 async def test_l6_each_stream_has_its_own_record_limit(fake: FakeKinesis) -> None:

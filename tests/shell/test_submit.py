@@ -7,7 +7,7 @@ import concurrent.futures
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -32,7 +32,10 @@ from tests.shell.support import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kinesink import RecordResult
+    from kinesink import Config, RecordResult
+    from kinesink.core.records import Content
+    from kinesink.shell.intake import Item
+    from kinesink.shell.kinesis import KinesisClient
     from kinesink.testing import FakeKinesis
 
     Future = concurrent.futures.Future[RecordResult]
@@ -71,7 +74,7 @@ def test_a_future_tells_where_its_record_went(fake: FakeKinesis, sink: Sink) -> 
         sink.submit(b"keyless"),
         sink.submit(b"keyed", "customer-17"),
         sink.submit(b"placed", explicit_hash_key="0"),
-        sink.submit(bytearray(b"mutable")),  # type: ignore[arg-type]
+        sink.submit(bytearray(b"mutable")),  # type: ignore[arg-type]  # taken all the same
     ]
     results = [future.result(PATIENCE) for future in futures]
     assert all(result.success for result in results)
@@ -126,7 +129,7 @@ def test_a1_what_kinesis_can_never_take_is_refused_at_once(sink: Sink) -> None:
     with pytest.raises(InvalidRecordError):
         sink.submit(b"x" * (1 << 20))
     with pytest.raises(TypeError):
-        sink.submit("text")  # type: ignore[arg-type]
+        sink.submit("text")  # type: ignore[arg-type]  # what is refused
     assert sink.statistics().accepted == 0
     assert sink._background.idle
 
@@ -209,7 +212,7 @@ def test_f9_a_producer_that_cannot_start_fails_what_was_submitted(fake: FakeKine
     """Events that nobody waits for are kept for the next one."""
     broken = [True]
 
-    def make(config: Any) -> Any:  # noqa: ANN401 - as Background wants it
+    def make(config: Config) -> KinesisClient:
         if broken:
             raise RuntimeError("a bug")
         return make_client(fake, config)
@@ -237,7 +240,7 @@ def test_f9_a_record_submitted_while_a_failed_producer_ends_starts_another(
     """It is too late for the one, and nobody else would come to start the other."""
     broken = [True]
 
-    def make(config: Any) -> Any:  # noqa: ANN401 - as Background wants it
+    def make(config: Config) -> KinesisClient:
         if broken:
             broken.pop()
             raise RuntimeError("a bug")
@@ -245,16 +248,17 @@ def test_f9_a_record_submitted_while_a_failed_producer_ends_starts_another(
 
     late: list[Future] = []
     sink = Sink(make_config(on_error=lambda *_: None), make_client=make)
-    give_token_back = sink._background._give_token_back
+    background = sink._background
+    give_token_back = background._give_token_back
 
     def submit_first() -> None:
         late.append(sink.submit(b"late"))
         give_token_back()
 
-    sink._background._give_token_back = submit_first  # type: ignore[method-assign]
-    assert not sink.submit(b"lost").result(PATIENCE).success
-    wait_until(lambda: late)
-    sink._background._give_token_back = give_token_back  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "_give_token_back", submit_first)
+        assert not sink.submit(b"lost").result(PATIENCE).success
+        wait_until(lambda: late)
     assert late[0].result(PATIENCE).success
     assert sink.close()
 
@@ -285,7 +289,7 @@ def test_f9_an_error_while_events_are_taken_in_costs_those(
 
     broken = [True]
 
-    def fail(items: Any, now: float) -> Any:  # noqa: ANN401 - as the function
+    def fail(items: list[Item], now: float) -> tuple[list[Content], list[str]]:
         if broken:
             broken.pop()
             raise RuntimeError("a bug")
@@ -310,13 +314,13 @@ def test_f10_a_callback_that_hangs_holds_up_neither_delivery_nor_results(
 ) -> None:
     """Only the callbacks after it, which are called in the end."""
     hold = threading.Event()
-    called: list[int] = []
+    called: list[Future] = []
     first = sink.submit(b"first")
     first.add_done_callback(lambda _: hold.wait(PATIENCE))
     assert first.result(PATIENCE).success
     later = [sink.submit(b"%d" % number) for number in range(10)]
-    for number, future in enumerate(later):
-        future.add_done_callback(lambda _, number=number: called.append(number))  # type: ignore[misc]
+    for future in later:
+        future.add_done_callback(called.append)
     assert all(future.result(PATIENCE).success for future in later)
     hold.set()
     wait_until(lambda: len(called) == 10)

@@ -229,9 +229,9 @@ class TestPutRecordsAnswer:
 
 def shard(shard_id: str, start: int, end: int, *, ending: str | None = "") -> dict[str, Any]:
     """Return a shard as ListShards shows it; open unless it has an ending."""
-    sequence_numbers = {"StartingSequenceNumber": "49"}
+    sequence_numbers: dict[str, str | None] = {"StartingSequenceNumber": "49"}
     if ending != "":
-        sequence_numbers["EndingSequenceNumber"] = ending  # type: ignore[assignment]
+        sequence_numbers["EndingSequenceNumber"] = ending
     return {
         "ShardId": shard_id,
         "HashKeyRange": {"StartingHashKey": str(start), "EndingHashKey": str(end)},
