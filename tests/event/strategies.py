@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
@@ -11,9 +11,17 @@ from kinesink.event.parts import Details, TraceIds
 from kinesink.event.plain_values import ExceptionFields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hypothesis.strategies import SearchStrategy
 
-SCHEMAS = ("default", "ecs", "otel", "datadog", "structlog")
+    from kinesink.event.options import SchemaName
+    from kinesink.event.parts import CallSite
+
+    Parts = tuple[float, CallSite, str, Details | None]
+    Resource = Mapping[str, Any] | None
+
+SCHEMAS: Final[tuple[SchemaName, ...]] = ("default", "ecs", "otel", "datadog", "structlog")
 
 NAMES = st.text(max_size=8) | st.sampled_from([
     "message", "user", "user.id", "service", "service.name", "log.level", "attributes", "cut",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SITE: CallSite = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 
 
-def shortened(message: str, limit: int = 4096, **details: Any) -> dict[str, Any]:  # noqa: ANN401
+def shortened(message: str, limit: int = 4096, **details: Any) -> dict[str, Any]:  # noqa: ANN401 - as Details takes them
     """Return the event that became of one that is too large."""
     whole = line_of(limited(UNLIMITED), 1.0, SITE, message, Details(**details))
     line = line_of(limited(limit), 1.0, SITE, message, Details(**details))

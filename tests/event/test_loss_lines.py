@@ -15,7 +15,7 @@ from kinesink.shell.losses import Loss
 LOSS = Loss({"shed": 120, "expired": 3}, {"DEBUG": 120}, 1767323045.678901, 1767323046.0)
 
 
-def told(loss: Loss = LOSS, numbers: Sequence | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+def told(loss: Loss = LOSS, numbers: Sequence | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - as EventOptions takes them
     """Return the event that a loss becomes."""
     (line,) = loss_lines(EventOptions(**options), numbers, loss)
     event: dict[str, Any] = json.loads(line)

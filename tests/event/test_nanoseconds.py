@@ -29,7 +29,7 @@ ENCODERS = (
 )
 
 
-def timestamp(encoder: Encoder | ShapedEncoder, moment: Any, *parts: Any) -> str:  # noqa: ANN401
+def timestamp(encoder: Encoder | ShapedEncoder, moment: Any, *parts: Any) -> str:  # noqa: ANN401 - also what is no moment
     """Return the timestamp of an event."""
     line = encoder.encode_nanoseconds(moment, SITE, *(parts or ("x",)))
     assert isinstance(line, bytes)

@@ -22,7 +22,7 @@ from tests.event.lines import line_of, options_of
 from tests.event.strategies import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kinesink.event.parts import CallSite
 
@@ -236,7 +236,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("schema", SCHEMAS)
     @pytest.mark.parametrize("how", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])  # noqa: S301 - our own
-    def test_options_and_encoders_travel(self, how: Any, schema: str) -> None:  # noqa: ANN401
+    def test_options_and_encoders_travel(self, how: Callable[[Any], Any], schema: str) -> None:
         """A copy is equal, and an encoder of it writes the same."""
         options = options_of(
             schema=schema, static_fields={"team": "shop"}, redact="default,ssn",

@@ -21,6 +21,7 @@ from tests.event.strategies import PARTS, RESOURCES, VALUES, nested
 
 if TYPE_CHECKING:
     from kinesink.event.parts import CallSite
+    from tests.event.strategies import Parts, Resource
 
 SITE: CallSite = ("ERROR", 40, "app", "/srv/app.py", 12, "main", "MainThread", 7)
 FACTS = ProcessFacts("shop", "prod", "1", "host")
@@ -142,7 +143,7 @@ class TestLogsData:
 
     @given(PARTS, RESOURCES)
     @settings(max_examples=150, deadline=None)
-    def test_protobuf_reads_any_event(self, parts: Any, resource: Any) -> None:  # noqa: ANN401
+    def test_protobuf_reads_any_event(self, parts: Parts, resource: Resource) -> None:
         """No member that it does not know, none of another type, none too deep for it."""
         encoder = new_encoder(EventOptions(schema="otel", max_event_bytes=1 << 40), FACTS, resource)
         (of_resource,) = parsed(line_of(encoder, *parts)).resource_logs

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.event.parts import CallSite
+    from tests.event.strategies import Parts, Resource
 
 SITE: CallSite = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 FACTS = ProcessFacts("shop", "prod", "1", "host")
@@ -73,7 +74,7 @@ def checked(lines: bytes | tuple[bytes, ...], given: EventOptions) -> list[dict[
     return events
 
 
-def one_of(given: EventOptions, *args: Any, **parts: Any) -> dict[str, Any]:  # noqa: ANN401
+def one_of(given: EventOptions, *args: Any, **parts: Any) -> dict[str, Any]:  # noqa: ANN401 - as lines_of takes them
     """Return the one event, which says that something was cut."""
     (event,) = lines_of(given, *args, **parts)
     assert event["truncated"] is True
@@ -92,12 +93,12 @@ class TestTheLaw:
     @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
     def test_holds_for_any_event(  # noqa: PLR0913, PLR0917 - one argument per source of variety
         self,
-        parts: Any,  # noqa: ANN401
+        parts: Parts,
         schema: str,
-        extra: Any,  # noqa: ANN401
+        extra: object,
         oversize: str,
         static: object,
-        resource: Any,  # noqa: ANN401
+        resource: Resource,
         limit: int,
     ) -> None:
         """Any parts in any schema: what does not fit is cut, and only that says so."""
@@ -117,7 +118,7 @@ class TestTheLaw:
 
     @given(PARTS, st.integers(MIN_EVENT_BYTES, 6000))
     @settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
-    def test_holds_under_other_names(self, parts: Any, limit: int) -> None:  # noqa: ANN401
+    def test_holds_under_other_names(self, parts: Parts, limit: int) -> None:
         """Marks and fields that are called something else are as safe."""
         rename = {
             "message": "m",
@@ -331,16 +332,16 @@ class TestSplit:
     """Several events of one."""
 
     @given(
-        st.builds(
+        text=st.builds(
             lambda text, times: (text * times)[:100_000],
             st.text(min_size=1, max_size=5) | st.sampled_from(["😀", "\x01", '"\n']),
             st.integers(1500, 20_000),
         ),
-        st.sampled_from(SCHEMAS),
-        st.booleans(),
+        schema=st.sampled_from(SCHEMAS),
+        long=st.booleans(),
     )
     @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
-    def test_the_parts_are_the_whole(self, text: str, schema: str, long: bool) -> None:  # noqa: FBT001
+    def test_the_parts_are_the_whole(self, text: str, schema: str, *, long: bool) -> None:
         """Joined in order they are the text that was, and each says which one it is."""
         given = options(
             schema=schema, oversize="split", max_event_bytes=LIMIT * 4 if long else LIMIT

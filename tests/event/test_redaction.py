@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from kinesink.event.redaction import DEFAULT_NAMES, REDACTED, RedactNames
 from kinesink.event.shaped import new_encoder
 from tests.event.lines import line_of
 from tests.event.strategies import SCHEMAS
+
+if TYPE_CHECKING:
+    from kinesink.event.options import Extra, SchemaName
 
 SITE: Any = ("INFO", 20, "app", "/app.py", 1, "main", "MainThread", 7)
 DEFAULTS = RedactNames(["default"])
@@ -110,11 +113,11 @@ class TestInEvents:
 
     @pytest.mark.parametrize("extra", [None, "flat", "nested", ["password", "user", "deep"]])
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_no_line_holds_a_secret(self, schema: str, extra: object) -> None:
+    def test_no_line_holds_a_secret(self, schema: SchemaName, extra: Extra | None) -> None:
         """Wherever attributes go, before they go there."""
         if schema == "otel" and extra == "flat":
             extra = None
-        options = EventOptions(schema=schema, extra=extra, redact="default,ssn")  # type: ignore[arg-type]
+        options = EventOptions(schema=schema, extra=extra, redact="default,ssn")
         encoder = new_encoder(options, ProcessFacts())
         attributes = {
             "password": "s3cret", "user": 7,

@@ -14,11 +14,13 @@ from kinesink.event.plain_values import ExceptionFields
 from kinesink.event.process_facts import ProcessFacts
 from kinesink.event.schemas import SCHEMAS as SPECS
 from kinesink.event.shaped import new_encoder
-from tests.event.lines import line_of
+from tests.event.lines import line_of, options_of
 from tests.event.strategies import PARTS, RESOURCES, SCHEMAS
 
 if TYPE_CHECKING:
+    from kinesink.event.options import SchemaName
     from kinesink.event.parts import CallSite
+    from tests.event.strategies import Parts, Resource
 
 MOMENT = 1767323045.678901
 SITE: CallSite = (
@@ -161,14 +163,16 @@ FULL: dict[str, str] = {
 """An event with everything that there is."""
 
 
-def event_of(schema: str, details: Details | None = None, **given: object) -> dict[str, Any]:
+def event_of(schema: SchemaName, details: Details | None = None, **given: object) -> dict[str, Any]:
     """Return an event in a schema."""
-    encoder = new_encoder(EventOptions(schema=schema, **given), FACTS)  # type: ignore[arg-type]
+    encoder = new_encoder(options_of(schema=schema, **given), FACTS)
     event: dict[str, Any] = json.loads(line_of(encoder, MOMENT, SITE, "low", details))
     return event
 
 
-def with_attributes(schema: str, attributes: dict[Any, Any], **given: object) -> dict[str, Any]:
+def with_attributes(
+    schema: SchemaName, attributes: dict[Any, Any], **given: object
+) -> dict[str, Any]:
     """Return an event with attributes."""
     return event_of(schema, Details(attributes=attributes), **given)
 
@@ -177,22 +181,22 @@ class TestGoldenLines:
     """What a consumer can rely on."""
 
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_a_plain_event(self, schema: str) -> None:
+    def test_a_plain_event(self, schema: SchemaName) -> None:
         """Names, values and their order, of what nearly every event has."""
-        encoder = new_encoder(EventOptions(schema=schema), FACTS)  # type: ignore[arg-type]
+        encoder = new_encoder(EventOptions(schema=schema), FACTS)
         assert line_of(encoder, MOMENT, SITE, "low").decode() == f"{PLAIN[schema]}\n"
 
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_an_event_with_everything(self, schema: str) -> None:
+    def test_an_event_with_everything(self, schema: SchemaName) -> None:
         """What few events have stands at its place."""
-        encoder = new_encoder(EventOptions(schema=schema), FACTS, RESOURCE)  # type: ignore[arg-type]
+        encoder = new_encoder(EventOptions(schema=schema), FACTS, RESOURCE)
         assert line_of(encoder, MOMENT, SITE, "low", EVERYTHING).decode() == f"{FULL[schema]}\n"
 
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_an_event_with_next_to_nothing(self, schema: str) -> None:
+    def test_an_event_with_next_to_nothing(self, schema: SchemaName) -> None:
         """What is not known is left out; an empty message is a message."""
         site: CallSite = ("", 0, "", None, None, None, None, None)
-        encoder = new_encoder(EventOptions(schema=schema), ProcessFacts())  # type: ignore[arg-type]
+        encoder = new_encoder(EventOptions(schema=schema), ProcessFacts())
         event = json.loads(line_of(encoder, MOMENT, site, "", Details()))
         assert event == {
             "default": {
@@ -218,17 +222,19 @@ class TestGoldenLines:
 
     @given(PARTS, RESOURCES)
     @settings(max_examples=100, deadline=None)
-    def test_no_name_that_is_not_the_schema_s_own(self, parts: Any, resource: Any) -> None:  # noqa: ANN401
+    def test_no_name_that_is_not_the_schema_s_own(self, parts: Parts, resource: Resource) -> None:
         """Without attributes beside the fields, an event has only the names of its row."""
         for schema in SCHEMAS:
-            options = EventOptions(schema=schema, extra="nested")  # type: ignore[arg-type]
+            options = EventOptions(schema=schema, extra="nested")
             line = line_of(new_encoder(options, FACTS, resource), *parts)
             event = json.loads(line, parse_constant=pytest.fail)
             assert set(SPECS[schema].names).issuperset(event)
             assert "kinesink_error" not in event
 
     @pytest.mark.parametrize("schema", SCHEMAS)
-    def test_what_stays_longest_and_what_may_be_replaced_are_names_of_it(self, schema: str) -> None:
+    def test_what_stays_longest_and_what_may_be_replaced_are_names_of_it(
+        self, schema: SchemaName
+    ) -> None:
         """The row of a schema does not contradict itself."""
         spec = SPECS[schema]
         assert spec.kept.union(spec.defaults).issubset(spec.names)

@@ -20,10 +20,11 @@ from tests.event.lines import UNLIMITED, line_of, options_of
 from tests.event.strategies import MAYBE, NAMES, PARTS, RESOURCES, SCHEMAS, STATIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kinesink.event.options import EventOptions
     from kinesink.event.parts import CallSite
+    from tests.event.strategies import Parts, Resource
 
 Fields = dict[str, Any]
 
@@ -85,11 +86,11 @@ class TestSameAsSpliced:
     @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
     def test_any_event(  # noqa: PLR0913, PLR0917 - one argument per source of variety
         self,
-        parts: Any,  # noqa: ANN401
-        extra: Any,  # noqa: ANN401
+        parts: Parts,
+        extra: object,
         static: object,
-        resource: Any,  # noqa: ANN401
-        rename: Any,  # noqa: ANN401
+        resource: Resource,
+        rename: object,
         facts: tuple[str | None, ...],
     ) -> None:
         """A callable that changes nothing changes nothing."""
@@ -207,7 +208,7 @@ class TestOwnSchema:
     )
     def test_whatever_mapping_it_returns_is_shipped(
         self,
-        returned: Any,  # noqa: ANN401
+        returned: Mapping[Any, Any],
         expected: Fields,
     ) -> None:
         """As plain values."""
