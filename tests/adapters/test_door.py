@@ -163,7 +163,7 @@ class TestWaiting:
     def test_under_the_lock_of_logging(self) -> None:
         """T1: the sending thread may need it."""
         sink = RecordingSink()
-        with logging._lock:  # type: ignore[attr-defined]
+        with logging._lock:  # type: ignore[attr-defined]  # private, hence not in the stubs
             assert Door(None, sink, {}).flush() is False
         assert sink.flushes == [0]
 

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import types
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -21,9 +21,6 @@ from kinesink.adapters.partition_key import key_of, usable
 from kinesink.adapters.this_process import THIS_PROCESS
 from kinesink.event.current_span import SPANS
 from tests.adapters.recording_sink import RecordingSink, a_record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RECORD: dict[str, Any] = {"user": "bob", "taskName": "Task-3"}
 EVENT_DICT: dict[str, Any] = {
@@ -173,7 +170,10 @@ class TestConfiguration:
 
     def test_none_and_callables(self) -> None:
         """None reads nothing; a callable is asked itself."""
-        ask: Callable[[object], str] = lambda _: "key"  # noqa: E731
+
+        def ask(_: object) -> str:
+            return "key"
+
         assert key_of(None, READERS) is None
         assert key_of(ask, READERS) is ask
 

@@ -96,10 +96,10 @@ class TestByHand:
     @pytest.mark.usefixtures("registry")
     def test_half_a_handler_is_not_left_behind(self) -> None:
         """What the constructor refuses is unknown to logging, which flushes what it knows."""
-        known = logging._handlerList[:]  # type: ignore[attr-defined]
+        known = logging._handlerList[:]  # type: ignore[attr-defined]  # private, hence not in the stubs
         with pytest.raises(ConfigurationError):
             KinesisHandler("app-logs", partition_key="loger")
-        assert logging._handlerList == known  # type: ignore[attr-defined]
+        assert logging._handlerList == known  # type: ignore[attr-defined]  # as above
 
     def test_a_given_sink_excludes_a_configuration(self) -> None:
         """Two configurations of one sink would leave open which counts."""
@@ -111,7 +111,7 @@ class TestByHand:
         ("given", "size"),
         [(4096, 4096), ("4096", 4096), ("4KiB", 4096), (4096.0, 4096), (None, MAX_EVENT_BYTES)],
     )
-    def test_the_size_of_an_event_can_be_text(self, given: Any, size: int) -> None:  # noqa: ANN401
+    def test_the_size_of_an_event_can_be_text(self, given: Any, size: int) -> None:  # noqa: ANN401 - a float will do, too
         """As sizes everywhere else."""
         sink = RecordingSink()
         handler = KinesisHandler(sink=sink, max_event_bytes=given)

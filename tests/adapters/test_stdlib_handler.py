@@ -23,8 +23,6 @@ from kinesink.shell import origin, overflow
 from tests.adapters.recording_sink import RecordingSink, a_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kinesink import Config
     from kinesink.adapters.partition_key import PartitionKey
     from tests.adapters.conftest import Registry
@@ -115,7 +113,7 @@ class TestFilters:
     ) -> None:
         """What is shipped is the replacement, and the original is untouched."""
         record = a_record("a secret")
-        handler.addFilter(lambda _: a_record("hidden"))  # type: ignore[arg-type, return-value]
+        handler.addFilter(lambda _: a_record("hidden"))  # type: ignore[arg-type, return-value]  # since Python 3.12
         handler.handle(record)
         assert sink.event["message"] == "hidden"
         assert record.msg == "a secret"
@@ -125,7 +123,7 @@ class TestFilters:
         self, handler: KinesisHandler, sink: RecordingSink
     ) -> None:
         """The running Python's rules count."""
-        handler.addFilter(lambda _: a_record("hidden"))  # type: ignore[arg-type, return-value]
+        handler.addFilter(lambda _: a_record("hidden"))  # type: ignore[arg-type, return-value]  # as above
         handler.handle(a_record("shown"))
         assert sink.event["message"] == "shown"
 
@@ -271,7 +269,9 @@ class TestNesting:
         assert [event["message"] for event in sink.events] == ["finalized", "collected"]
 
     @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals here")
-    def test_a_signal_handler_that_logs(self, logger: logging.Logger, sink: RecordingSink) -> None:
+    def test_a_signal_handler_that_logs(
+        self, logger: logging.Logger, sink: RecordingSink, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """C3, T10: a signal can interrupt the hand-over itself."""
         emit = sink.emit
 
@@ -280,7 +280,7 @@ class TestNesting:
                 signal.raise_signal(signal.SIGUSR1)
             return emit(data, partition_key)
 
-        sink.emit = interrupted  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(sink, "emit", interrupted)
         before = signal.signal(signal.SIGUSR1, lambda *_: logger.error("in a signal handler"))
         try:
             logger.error("outside")
@@ -430,7 +430,7 @@ class TestLife:
         """T1: a sender that logs would wait for the lock, and we for the sender."""
         handler = KinesisHandler("app-logs")
         handler.handle(a_record())
-        lock = logging._lock  # type: ignore[attr-defined]
+        lock = logging._lock  # type: ignore[attr-defined]  # private, hence not in the stubs
         with lock:
             assert handler.flush() is False
             with ThreadPoolExecutor(1) as thread:
@@ -514,9 +514,12 @@ class TestThreads:
     def test_every_event_arrives_once(self, sink: RecordingSink) -> None:
         """Eight threads, one handler, nothing shared that could be lost."""
         handler = KinesisHandler(sink=sink)
-        log: Callable[[int], bool] = lambda number: handler.handle(  # noqa: E731
-            a_record("event %d", number, threadName=f"thread-{number % 8}", number=number)
-        )
+
+        def log(number: int) -> bool:
+            return handler.handle(
+                a_record("event %d", number, threadName=f"thread-{number % 8}", number=number)
+            )
+
         with ThreadPoolExecutor(8) as threads:
             assert all(threads.map(log, range(2000)))
         assert sorted(event["attributes"]["number"] for event in sink.events) == list(range(2000))

@@ -524,7 +524,7 @@ class TestOtherFormatters:
         """Nobody promised a text."""
 
         class Bytes(logging.Formatter):
-            def format(self, record: logging.LogRecord) -> Any:  # noqa: ANN401
+            def format(self, record: logging.LogRecord) -> Any:  # noqa: ANN401 - no text
                 return record.getMessage().encode()
 
         handler = KinesisHandler(sink=sink)

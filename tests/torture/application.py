@@ -22,6 +22,9 @@ import kinesink
 from tests.torture.program import FIRST_FLUSH, Traffic, memory, tell, tell_account
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from kinesink.adapters.parameters import EventParameters
     from tests.torture.program import Log
 
 FOLDER = Path(sys.argv[1])
@@ -30,7 +33,7 @@ PATIENCE = 60.0
 LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 
-def by_logging(sink: kinesink.Sink, name: str, **options: Any) -> Log:  # noqa: ANN401 - as EventOptions takes them
+def by_logging(sink: kinesink.Sink, name: str, **options: Unpack[EventParameters]) -> Log:
     """Return what logs through logging's door, at all levels in turn."""
     logger = logging.Logger(f"shop.{name}")  # noqa: LOG001 - out of reach
     logger.addHandler(kinesink.KinesisHandler(sink=sink, **options))

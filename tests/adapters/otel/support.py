@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger
     from opentelemetry.context import Context
     from opentelemetry.sdk._logs import LogRecordProcessor
+    from typing_extensions import Unpack
 
     from kinesink import Sink
+    from kinesink.adapters.otlp import Encoding
+    from kinesink.adapters.parameters import EventParameters
     from kinesink.testing import FakeKinesis
 
 MOMENT = 1_767_323_045_678_901_234
@@ -85,7 +88,7 @@ def writable(
     return record
 
 
-def shipped(record: ReadWriteLogRecord, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - options of events
+def shipped(record: ReadWriteLogRecord, **options: Unpack[EventParameters]) -> dict[str, Any]:
     """Return the event that a record becomes by way of the processor."""
     sink = RecordingSink()
     KinesisLogRecordProcessor(sink=sink, **options).on_emit(record)
@@ -105,7 +108,9 @@ def logger_of(processor: LogRecordProcessor, **parameters: Any) -> Logger:  # no
     return provider_of(processor, **parameters).get_logger("app.orders")
 
 
-def exported(encoding: Any, *batch: ReadableLogRecord, **options: Any) -> list[bytes]:  # noqa: ANN401 - of the exporter
+def exported(
+    encoding: Encoding, *batch: ReadableLogRecord, **options: Unpack[EventParameters]
+) -> list[bytes]:
     """Return what the sink gets of a batch."""
     sink = RecordingSink()
     exporter = KinesisLogRecordExporter(encoding=encoding, acknowledge=False, sink=sink, **options)

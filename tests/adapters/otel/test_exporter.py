@@ -34,9 +34,11 @@ from tests.shell.support import PATIENCE, make_sink, wait_until
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
+    from typing_extensions import Unpack
 
     from kinesink import Sink
     from kinesink.adapters.otlp import Encoding
+    from kinesink.adapters.parameters import Parameters
     from kinesink.testing import FakeKinesis
     from kinesink.testing.faults import Fault
     from tests.adapters.conftest import Registry
@@ -157,10 +159,12 @@ class TestExport:
         assert time.monotonic() - began < PATIENCE / 2
         assert sink.statistics().pending == 1
 
-    def test_without_acknowledgement_a_full_sink_is_a_failure(self) -> None:
+    def test_without_acknowledgement_a_full_sink_is_a_failure(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It has not taken all."""
         sink = RecordingSink()
-        sink.emit = lambda *_, **__: False  # type: ignore[method-assign]
+        monkeypatch.setattr(sink, "emit", lambda *_, **__: False)
         exporter = KinesisLogRecordExporter(sink=sink, acknowledge=False)
         assert exporter.export(batch_of(1)) is FAILURE
 
@@ -367,7 +371,7 @@ class TestConfiguration:
     def test_an_unknown_encoding_is_refused(self) -> None:
         """It says which there are."""
         with pytest.raises(ConfigurationError, match="'json', 'otlp_proto', 'otlp_json'"):
-            KinesisLogRecordExporter("app", encoding="xml")  # type: ignore[arg-type]
+            KinesisLogRecordExporter("app", encoding="xml")  # type: ignore[arg-type]  # what is refused
 
     def test_it_says_what_it_is(self) -> None:
         """For whoever prints a processor's exporter."""
@@ -379,7 +383,7 @@ class TestConfiguration:
     ) -> None:
         """Unless somebody says otherwise."""
 
-        def framing(**parameters: Any) -> str:  # noqa: ANN401 - of the exporter
+        def framing(**parameters: Unpack[Parameters]) -> str:
             exporter = KinesisLogRecordExporter("app", encoding=encoding, **parameters)
             return exporter._door.config.framing
 
@@ -400,9 +404,10 @@ class TestConfiguration:
 
     def test_protobuf_is_not_put_into_lines(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It holds newlines of its own; its JSON does not."""
-        for parameters in ({"framing": "lines"}, {}):
+        given: tuple[Parameters, ...] = ({"framing": "lines"}, {})
+        for parameters in given:
             with pytest.raises(ConfigurationError, match="protobuf is not text"):
-                KinesisLogRecordExporter("app", encoding="otlp_proto", **parameters)  # type: ignore[arg-type]
+                KinesisLogRecordExporter("app", encoding="otlp_proto", **parameters)
             monkeypatch.setenv("KINESINK_FRAMING", "lines")
         exporter = KinesisLogRecordExporter("app", encoding="otlp_json")
         assert exporter._door.config.framing == "lines"

@@ -40,7 +40,10 @@ from tests.shell.support import PATIENCE, make_sink
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Unpack
+
     from kinesink.adapters.otlp import Encoding
+    from kinesink.adapters.parameters import EventParameters
     from kinesink.testing import FakeKinesis
 
 ENCODINGS: list[Encoding] = ["otlp_proto", "otlp_json"]
@@ -68,7 +71,7 @@ def decoded(encoding: Encoding, data: bytes) -> ExportLogsServiceRequest:
 def requests(
     encoding: Encoding,
     *batch: ReadableLogRecord,
-    **options: object,
+    **options: Unpack[EventParameters],
 ) -> list[ExportLogsServiceRequest]:
     """Return the requests that a batch becomes."""
     return [decoded(encoding, data) for data in exported(encoding, *batch, **options)]
@@ -85,7 +88,9 @@ def records_of(*messages: ExportLogsServiceRequest) -> list[Any]:
     ]
 
 
-def the_record(encoding: Encoding, record: ReadableLogRecord, **options: Any) -> Any:  # noqa: ANN401 - a message
+def the_record(
+    encoding: Encoding, record: ReadableLogRecord, **options: Unpack[EventParameters]
+) -> Any:  # noqa: ANN401 - a message
     """Return the one record of one request."""
     (found,) = records_of(*requests(encoding, record, **options))
     return found
@@ -313,7 +318,7 @@ class TestWhatOtlpCannotHold:
     @both_encodings
     def test_a_record_may_lack_resource_and_scope(self, encoding: Encoding) -> None:
         """It is sent all the same."""
-        record = ReadableLogRecord(readable("hello").log_record, None)  # type: ignore[arg-type]
+        record = ReadableLogRecord(readable("hello").log_record, None)  # type: ignore[arg-type]  # what is tested
         (request,) = requests(encoding, record)
         (of_resource,) = request.resource_logs
         assert (len(of_resource.resource.attributes), of_resource.scope_logs[0].scope.name) == (

@@ -34,8 +34,10 @@ from tests.shell.support import PATIENCE, make_sink, wait_until
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
+    from typing_extensions import Unpack
 
     from kinesink import Sink
+    from kinesink.adapters.parameters import EventParameters
     from kinesink.testing import FakeKinesis
     from tests.adapters.conftest import Registry
 
@@ -370,7 +372,7 @@ class TestSchemas:
             event_name="accepted",
         )
 
-    def shipped(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - options of events
+    def shipped(self, **options: Unpack[EventParameters]) -> dict[str, Any]:
         """Return the event it becomes."""
         sink = RecordingSink()
         KinesisLogRecordProcessor(sink=sink, **options).on_emit(self.record())

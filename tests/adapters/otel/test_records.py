@@ -33,6 +33,8 @@ from tests.adapters.recording_sink import RecordingSink
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kinesink.adapters.partition_key import PartitionKey
+
 
 class TestFields:
     """What OpenTelemetry knows goes where the other doors put the same."""
@@ -426,7 +428,7 @@ class TestPartitionKey:
             (lambda record: record.log_record.severity_text, "INFO"),
         ],
     )
-    def test_a_key_comes_from_the_record(self, strategy: Any, key: str | None) -> None:  # noqa: ANN401 - a PartitionKey
+    def test_a_key_comes_from_the_record(self, strategy: PartitionKey, key: str | None) -> None:
         """Attributes first, then what the schema calls so."""
         sink = RecordingSink()
         record = writable(

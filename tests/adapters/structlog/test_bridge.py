@@ -102,7 +102,7 @@ class TestTheSameFields:
                 int("a dozen")
             except ValueError:
                 # By exception(), logging would note the exception on the record once more.
-                chain.log.error("failed", exc_info=True)  # noqa: G201
+                chain.log.error("failed", exc_info=True)  # noqa: G201 - see above
             shipped, bridged = chain.compared()
             shipped.pop("timestamp")
             bridged.pop("timestamp")

@@ -164,7 +164,8 @@ class TestInAFormatter:
         self,
         sink: RecordingSink,
         where: str,
-        drop: bool,  # noqa: FBT001 - a parameter of the test
+        *,
+        drop: bool,
     ) -> None:
         """With what the record knows."""
         processor = KinesisProcessor(sink=sink, drop=drop, partition_key="logger")

@@ -15,6 +15,7 @@ from tests.adapters.structlog.chains import a_logger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink.adapters.parameters import Parameters
     from tests.adapters.conftest import Registry
 
 pytestmark = pytest.mark.usefixtures("registry", "restored_logging")
@@ -46,9 +47,9 @@ def told(registry: Registry) -> list[str]:
     return [text for sink in registry.sinks.values() for _, text in sink.reports]
 
 
-def of_both(logger: logging.Logger, **parameters: Any) -> Any:  # noqa: ANN401 - structlog has no narrower types
+def of_both(logger: logging.Logger, *, drop: bool = False) -> Any:  # noqa: ANN401 - structlog has no narrower types
     """Return a logger whose chain ships, and leads to a logger of logging."""
-    return a_logger(KinesisProcessor("app-logs", **parameters), WRAP, logger=logger)
+    return a_logger(KinesisProcessor("app-logs", drop=drop), WRAP, logger=logger)
 
 
 class TestTold:
@@ -73,7 +74,8 @@ class TestTold:
         self,
         registry: Registry,
         logger: logging.Logger,
-        drop: bool,  # noqa: FBT001 - a parameter of the test
+        *,
+        drop: bool,
     ) -> None:
         """The record leads to its handlers; dropping does not help there."""
         stream = logging.StreamHandler()
@@ -117,7 +119,7 @@ class TestNotTold:
         registry: Registry,
         logger: logging.Logger,
         stream_name: str,
-        parameters: Any,  # noqa: ANN401 - of Config
+        parameters: Parameters,
     ) -> None:
         """That is what two doors are for."""
         logger.addHandler(KinesisHandler(stream_name, **parameters))

@@ -133,7 +133,7 @@ class TestLogger:
     def test_what_cannot_work_is_refused_at_once(self) -> None:
         """As by every adapter."""
         with pytest.raises(ConfigurationError, match="did you mean redact"):
-            KinesisLogger("app-logs", redacted="x")  # type: ignore[call-arg]
+            KinesisLogger("app-logs", redacted="x")  # type: ignore[call-arg]  # what is refused
 
 
 class TestFactory:

@@ -30,6 +30,7 @@ from tests.adapters.structlog.chains import a_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinesink.adapters.partition_key import PartitionKey
     from tests.adapters.conftest import Registry
 
 
@@ -41,7 +42,7 @@ class Broken:
 
     __repr__ = __str__
     __bool__ = __str__
-    __eq__ = __str__  # type: ignore[assignment]
+    __eq__ = __str__  # type: ignore[assignment]  # what is tested
     __hash__ = __str__
 
 
@@ -399,7 +400,7 @@ class TestPartitionKey:
     def test_is_read_from_the_event(
         self,
         sink: RecordingSink,
-        partition_key: Any,  # noqa: ANN401 - as the option has it
+        partition_key: PartitionKey,
         event_dict: dict[str, object],
         expected: str | None,
     ) -> None:
@@ -488,7 +489,7 @@ class TestLife:
     def test_what_cannot_work_is_refused_at_once(self, sink: RecordingSink) -> None:
         """As by every adapter."""
         with pytest.raises(ConfigurationError, match="did you mean schema"):
-            KinesisProcessor("app-logs", schem="ecs")  # type: ignore[call-arg]
+            KinesisProcessor("app-logs", schem="ecs")  # type: ignore[call-arg]  # what is refused
         with pytest.raises(ConfigurationError, match="sink"):
             KinesisProcessor("app-logs", sink=sink)
 

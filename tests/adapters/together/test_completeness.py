@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
@@ -24,7 +24,10 @@ from tests.testing.overload import EVENTS, overload, small_sink, tell_soon
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Unpack
+
     from kinesink import Sink
+    from kinesink.adapters.parameters import EventParameters
     from kinesink.event.options import SchemaName
 
     Log = Callable[[int], object]
@@ -45,14 +48,14 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     tell_soon(monkeypatch)
 
 
-def by_logging(sink: Sink, **options: Any) -> Log:  # noqa: ANN401 - as EventOptions takes them
+def by_logging(sink: Sink, **options: Unpack[EventParameters]) -> Log:
     """Return what logs through logging's door."""
     logger = logging.Logger("app.orders")  # noqa: LOG001 - out of reach
     logger.addHandler(KinesisHandler(sink=sink, **options))
     return lambda number: logger.info("order %d accepted", number)
 
 
-def by_structlog(sink: Sink, **options: Any) -> Log:  # noqa: ANN401 - as above
+def by_structlog(sink: Sink, **options: Unpack[EventParameters]) -> Log:
     """Return what logs through structlog's door."""
     processor = KinesisProcessor(sink=sink, drop=True, **options)
     logger = structlog.wrap_logger(
@@ -75,14 +78,14 @@ def emitting(provider: LoggerProvider) -> Log:
     )
 
 
-def by_processor(sink: Sink, **options: Any) -> Log:  # noqa: ANN401 - as above
+def by_processor(sink: Sink, **options: Unpack[EventParameters]) -> Log:
     """Return what logs through OpenTelemetry's processor."""
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(KinesisLogRecordProcessor(sink=sink, **options))
     return emitting(provider)
 
 
-def by_exporter(sink: Sink, **options: Any) -> Log:  # noqa: ANN401 - as above
+def by_exporter(sink: Sink, **options: Unpack[EventParameters]) -> Log:
     """Return what logs through OpenTelemetry's exporter, inside each log call."""
     exporter = KinesisLogRecordExporter(sink=sink, **options)
     provider = LoggerProvider(shutdown_on_exit=False)

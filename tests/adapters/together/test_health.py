@@ -17,6 +17,10 @@ from tests.adapters.recording_sink import RecordingSink, a_record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Unpack
+
+    from kinesink.adapters.parameters import EventParameters
+
 
 class CrowdedSink(RecordingSink):
     """A sink without room for anything below WARNING."""
@@ -32,7 +36,7 @@ class CrowdedSink(RecordingSink):
         return level is not None and level < logging.WARNING
 
 
-def by_handler(sink: RecordingSink, **options: Any) -> Callable[[str], object]:  # noqa: ANN401 - as given
+def by_handler(sink: RecordingSink, **options: Unpack[EventParameters]) -> Callable[[str], object]:
     """Return what logs by logging, given a level."""
     handler = kinesink.KinesisHandler(sink=sink, **options)
     return lambda level: handler.handle(
@@ -40,7 +44,9 @@ def by_handler(sink: RecordingSink, **options: Any) -> Callable[[str], object]: 
     )
 
 
-def by_structlog(sink: RecordingSink, **options: Any) -> Callable[[str], object]:  # noqa: ANN401 - as given
+def by_structlog(
+    sink: RecordingSink, **options: Unpack[EventParameters]
+) -> Callable[[str], object]:
     """Return what logs by structlog, given a level."""
     logger = structlog.wrap_logger(
         structlog.ReturnLogger(), [kinesink.KinesisProcessor(sink=sink, drop=True, **options)]
@@ -48,7 +54,9 @@ def by_structlog(sink: RecordingSink, **options: Any) -> Callable[[str], object]
     return lambda level: getattr(logger, level)("event")
 
 
-def by_opentelemetry(sink: RecordingSink, **options: Any) -> Callable[[str], object]:  # noqa: ANN401 - as given
+def by_opentelemetry(
+    sink: RecordingSink, **options: Unpack[EventParameters]
+) -> Callable[[str], object]:
     """Return what logs by OpenTelemetry, given a level."""
     processor = kinesink.KinesisLogRecordProcessor(sink=sink, **options)
     numbers = {"info": SeverityNumber.INFO, "error": SeverityNumber.ERROR}

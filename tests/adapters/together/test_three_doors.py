@@ -27,6 +27,9 @@ from tests.adapters.recording_sink import RecordingSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import Unpack
+
+    from kinesink.adapters.parameters import EventParameters
     from kinesink.event.options import SchemaName
     from tests.adapters.conftest import Registry
 
@@ -63,14 +66,14 @@ def failed() -> BaseException:
     raise AssertionError
 
 
-def by_logging(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 - as EventOptions takes them
+def by_logging(sink: RecordingSink, **options: Unpack[EventParameters]) -> None:
     """Log the event through logging's door."""
     logger = logging.Logger("app.orders")  # noqa: LOG001 - out of reach
     logger.addHandler(KinesisHandler(sink=sink, **options))
     logger.error("order %s failed", 17, exc_info=failed(), extra={"amount": 12.5, "tags": ["a"]})
 
 
-def by_structlog(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 - as above
+def by_structlog(sink: RecordingSink, **options: Unpack[EventParameters]) -> None:
     """Log the event through structlog's door."""
     parameters = structlog.processors.CallsiteParameter
     chain: list[Any] = [
@@ -92,7 +95,7 @@ def by_structlog(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 -
     logger.error("order 17 failed", exc_info=failed(), amount=12.5, tags=["a"])
 
 
-def by_opentelemetry(sink: RecordingSink, **options: Any) -> None:  # noqa: ANN401 - as above
+def by_opentelemetry(sink: RecordingSink, **options: Unpack[EventParameters]) -> None:
     """Log the event through OpenTelemetry's door."""
     provider = LoggerProvider(resource=Resource.create(), shutdown_on_exit=False)
     provider.add_log_record_processor(KinesisLogRecordProcessor(sink=sink, **options))
@@ -128,7 +131,7 @@ OF_OPENTELEMETRY = {"resource"}
 DIFFERENT = {"timestamp", "line", "function", "exception", "task", "resource"}
 
 
-def events_of_all_doors(**options: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as above
+def events_of_all_doors(**options: Unpack[EventParameters]) -> list[dict[str, Any]]:
     """Return the event as each door ships it."""
     events = []
     for door in DOORS:
