@@ -137,7 +137,7 @@ def _in_docker(
 ) -> KinesisMock:
     try:
         import docker  # noqa: PLC0415 - not installed where only unit tests run
-        from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415
+        from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415 - as above
     except ImportError as error:
         raise CannotRunError(f"the Docker SDK is not installed ({error})") from error
     try:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.machinery import ModuleSpec
 
+    from kinesink.core.options import Framing
+
 
 @pytest.fixture
 def no_zstd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -58,8 +60,8 @@ def test_without_zstd_the_error_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize("framing", ["kpl", "none"])
-def test_only_lines_are_compressed(framing: str) -> None:
+def test_only_lines_are_compressed(framing: Framing) -> None:
     """Consumers of aggregated records would not know what to do."""
     with pytest.raises(ConfigurationError, match="it goes with framing='lines' only"):
-        Config("events", framing=framing, compression="gzip")  # type: ignore[arg-type]
+        Config("events", framing=framing, compression="gzip")
     assert Config("events", framing="lines", compression="gzip").compression == "gzip"

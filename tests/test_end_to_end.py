@@ -6,12 +6,16 @@ import json
 import logging
 import math
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kinesink import Config, KinesisHandler, Sink
 from kinesink.shell.kinesis import KinesisClient
 from kinesink.testing import FakeKinesis
+
+if TYPE_CHECKING:
+    from kinesink.config import Backend
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -20,7 +24,7 @@ EVENTS = 12_500
 
 
 def test_a_hundred_thousand_events_of_eight_threads_arrive_each_once(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+    anyio_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A consumer drops aggregated records with a stray sub-record; so none has one."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -30,7 +34,7 @@ def test_a_hundred_thousand_events_of_eight_threads_arrive_each_once(
     config = Config(
         "app",
         region_name="eu-west-1",
-        backend=anyio_backend,  # type: ignore[arg-type] # one of them
+        backend=anyio_backend,
         shard_rate_limit=math.inf,
         shutdown_timeout=60.0,
     )

@@ -33,7 +33,7 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     """As in any module, with the name in the message."""
     with pytest.raises(AttributeError, match="'kinesink' has no attribute 'Nothing'"):
-        _ = kinesink.Nothing  # type: ignore[attr-defined]
+        _ = kinesink.Nothing  # type: ignore[attr-defined]  # what is tested
 
 
 def test_every_home_is_public_and_the_other_way_round() -> None:
@@ -80,4 +80,4 @@ def test_an_error_inside_of_kinesink_is_no_missing_extra(monkeypatch: pytest.Mon
     """It would send people to install what they have."""
     monkeypatch.setitem(kinesink._EXTRAS, "Nowhere", ("kinesink.nowhere", "otel"))
     with pytest.raises(ModuleNotFoundError, match=r"kinesink\.nowhere"):
-        _ = kinesink.Nowhere  # type: ignore[attr-defined]
+        _ = kinesink.Nowhere  # type: ignore[attr-defined]  # what is tested

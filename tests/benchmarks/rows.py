@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from kinesink import Outcome
     from kinesink.config import Backend
 
 STREAM: Final = "bench"
@@ -382,7 +383,7 @@ def latency(url: str, case: Case) -> Result:
     async def run() -> Result:
         taken: list[float] = []
 
-        async def watch(begun: float, outcome: Any) -> None:  # noqa: ANN401 - an Outcome, imported late
+        async def watch(begun: float, outcome: Outcome) -> None:
             must((await outcome.wait()).success, lambda: "a record was not delivered")
             taken.append(time.perf_counter() - begun)
 

@@ -22,7 +22,9 @@ from tests.cases.scene import APP, RTT, new_fake, scene
 from tests.shell.support import landed, make_fake, make_sink, wait_until
 
 if TYPE_CHECKING:
-    from kinesink import Sink
+    from collections.abc import Callable
+
+    from kinesink import Config, Sink
     from kinesink.core.pipeline import Pipeline
     from kinesink.testing import FakeKinesis
 
@@ -76,7 +78,7 @@ async def test_C1_a_first_put_that_is_cancelled_leaves_a_working_producer() -> N
 class Chatty(KinesisClient):
     """A client whose way through httpx and botocore logs a lot."""
 
-    def __init__(self, fake: FakeKinesis, config: Any) -> None:  # noqa: ANN401 - a Config
+    def __init__(self, fake: FakeKinesis, config: Config) -> None:
         super().__init__(config, transport=_Chatty(fake.transport()))
 
 
@@ -168,7 +170,7 @@ def from_event_loop(sink: Sink) -> None:
 @pytest.mark.parametrize("way", [from_signal_handler, from_finalizer, from_thread, from_event_loop])
 @pytest.mark.parametrize("state", ["first event", "while a call hangs"])
 def test_C3_an_event_from_anywhere_is_taken_without_waiting_and_delivered(
-    way: Any,  # noqa: ANN401 - one of the functions above
+    way: Callable[[Sink], None],
     state: str,
     anyio_backend: tuple[str, dict[str, Any]],
 ) -> None:

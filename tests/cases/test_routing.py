@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from kinesink.core.aggregated_record import decode
+from kinesink.core.records import ShardId
 from kinesink.core.shard_map import CLOSED_SHARD_TIME_TO_LIVE
 from kinesink.testing import AccessDenied, Hang, Latency, RequestError, Rewrite
 from tests.cases.evidence import aggregated, shard_ids
@@ -284,18 +285,18 @@ def test_R10_a_closed_shard_is_answered_for_until_its_time_and_then_purged() -> 
     world = World(shards=1)
     world.run(0.5)
     shard_map = world.pipeline._router.shard_map
-    parent = world.stream.open_shards[0]
+    parent = ShardId(world.stream.open_shards[0].shard_id)
     world.split()
     listing = world.open_shards()
     shard_map.listed(listing, world.now, 0.0)
-    known = shard_map.range_of(parent.shard_id)  # type: ignore[arg-type] # its id in the listing
+    known = shard_map.range_of(parent)
     assert known == (0, TOP)
     world.now += CLOSED_SHARD_TIME_TO_LIVE - 1
     shard_map.listed(listing, world.now, 0.0)
-    assert shard_map.range_of(parent.shard_id) == (0, TOP)  # type: ignore[arg-type] # as above
+    assert shard_map.range_of(parent) == (0, TOP)
     world.now += 1
     shard_map.listed(listing, world.now, 0.0)
-    assert shard_map.range_of(parent.shard_id) is None  # type: ignore[arg-type] # as above
+    assert shard_map.range_of(parent) is None
 
 
 def test_R10_a_shard_that_is_listed_again_is_closed_no_more() -> None:

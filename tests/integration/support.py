@@ -19,6 +19,7 @@ from kinesink.shell.kinesis import KinesisClient
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinesink.core.options import Framing
     from kinesink.core.records import ShardDescription
     from tests.kinesis_mock import KinesisMock
 
@@ -100,7 +101,7 @@ def records_by_shard(client: Any, stream_name: str) -> dict[str, list[dict[str, 
     return out
 
 
-def user_data(records: list[dict[str, Any]], framing: Any = "kpl") -> list[bytes]:  # noqa: ANN401 - a Framing, given by pytest as text
+def user_data(records: list[dict[str, Any]], framing: Framing = "kpl") -> list[bytes]:
     """Take records apart."""
     return [event.data for each in records for event in deaggregate(each["Data"], framing=framing)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.integration.support import (
 
 if TYPE_CHECKING:
     from kinesink import Outcome
+    from kinesink.config import Backend
     from tests.kinesis_mock import KinesisMock
 
 
@@ -69,7 +70,7 @@ async def test_one_producer_writes_to_many_streams(
 def test_a_submitted_record_is_where_its_future_says(
     kinesis_mock: KinesisMock,
     stream_names: list[str],
-    backend: Any,  # noqa: ANN401 - a Backend, given by pytest as text
+    backend: Backend,
 ) -> None:
     """Shard and sequence number are the mock's."""
     name = stream_names[2]

@@ -32,7 +32,10 @@ from tests.integration.support import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.sdk._logs import LogRecordProcessor
+
     from kinesink import Statistics
+    from kinesink.core.options import Framing
     from tests.kinesis_mock import KinesisMock
 
 EVENTS = 40
@@ -57,7 +60,7 @@ def attributes_of(number: int) -> dict[str, Any]:
     return {"number": number, "customer": f"c{number % 7}", "tags": ["a", "b"]}
 
 
-def read_back(mock: KinesisMock, stream_name: str, framing: str = "kpl") -> list[bytes]:
+def read_back(mock: KinesisMock, stream_name: str, framing: Framing = "kpl") -> list[bytes]:
     """Return the data of everything in the stream."""
     by_shard = records_by_shard(mock.client(), stream_name)
     return [data for records in by_shard.values() for data in user_data(records, framing)]
@@ -190,7 +193,7 @@ OF_OPENTELEMETRY = {
 }
 
 
-def provider_of(processor: Any) -> LoggerProvider:  # noqa: ANN401 - a processor of whatever kind
+def provider_of(processor: LogRecordProcessor) -> LoggerProvider:
     """Return a provider of a known resource."""
     provider = LoggerProvider(resource=Resource(RESOURCE), shutdown_on_exit=False)
     provider.add_log_record_processor(processor)
@@ -239,7 +242,7 @@ def test_requests_of_otlp(
     kinesis_mock: KinesisMock,
     make_stream: Callable[[int], str],
     parameters: dict[str, Any],
-    framing: Any,  # noqa: ANN401 - a Framing, given by pytest as text
+    framing: Framing,
 ) -> None:
     """Protobuf, read by OpenTelemetry's own classes."""
     stream_name = make_stream(2)

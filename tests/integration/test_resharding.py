@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from kinesink.config import Backend
     from tests.kinesis_mock import KinesisMock
 
 
@@ -120,7 +121,7 @@ def wait_for_more(
 def test_r1_r2_r3_no_event_is_lost_while_shards_split_merge_and_multiply(
     kinesis_mock: KinesisMock,
     make_stream: Callable[[int], str],
-    backend: Any,  # noqa: ANN401 - a Backend, given by pytest as text
+    backend: Backend,
     partition_key: str | None,
 ) -> None:
     """Each is seen by a consumer that checks ranges, and hardly any more than once."""

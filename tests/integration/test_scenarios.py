@@ -32,6 +32,7 @@ from tests.integration.support import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinesink.config import Backend
     from tests.kinesis_mock import KinesisMock
 
 
@@ -120,7 +121,7 @@ async def test_children_of_a_split_and_of_a_merge_own_their_parents_ranges(
 def test_what_is_logged_arrives_each_once(
     kinesis_mock: KinesisMock,
     make_stream: Callable[[int], str],
-    backend: Any,  # noqa: ANN401 - a Backend, given by pytest as text
+    backend: Backend,
     parameters: dict[str, Any],
 ) -> None:
     """Events logged through the handler are in the stream, each once, within range."""

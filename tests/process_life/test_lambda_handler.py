@@ -289,7 +289,7 @@ def test_who_wraps_the_runtime_as_well_is_left_alone(
         return ours(*arguments)
 
     theirs.__dict__.update(vars(ours))
-    client.post_invocation_result = theirs  # type: ignore[assignment,method-assign]
+    client.post_invocation_result = theirs  # type: ignore[assignment,method-assign]  # as libraries do
     lambda_runtime.watch()
     client().post_invocation_result()
     assert len(waits) == 1

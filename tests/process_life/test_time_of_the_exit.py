@@ -84,7 +84,7 @@ def test_a_process_that_goes_on_has_all_of_it_again() -> None:
     assert serving.waited == [5.0, 5.0]
 
 
-def test_what_is_left_is_told_whatever_ends_the_wait() -> None:
+def test_what_is_left_is_told_whatever_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when somebody has lost patience and presses Ctrl-C."""
     leaving = Clocked()
     serving = Serving(leaving)
@@ -92,7 +92,7 @@ def test_what_is_left_is_told_whatever_ends_the_wait() -> None:
     def lose_patience(_: float) -> None:
         raise KeyboardInterrupt
 
-    serving.begin_flush = lambda: lose_patience  # type: ignore[method-assign]
+    monkeypatch.setattr(serving, "begin_flush", lambda: lose_patience)
     with pytest.raises(KeyboardInterrupt):
         leaving.flush()
     assert serving.told == 1

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -47,7 +47,7 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> o
     return lock if request.param == "here" else on_windows(monkeypatch)
 
 
-def test_a_lock_is_taken_once(tmp_path: Path, either: Any) -> None:  # noqa: ANN401 - a module
+def test_a_lock_is_taken_once(tmp_path: Path, either: ModuleType) -> None:
     """In one process too; when it is released its file is gone, and it can be had again."""
     path = tmp_path / "a.lock"
     descriptor = either.take(path)
