@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from kinesink.core.options import Compression
 
@@ -114,7 +115,7 @@ def _zstd_module() -> str | None:
 
 
 @cache
-def _zstd() -> Any:  # noqa: ANN401 - a module of two names, of which at most one is there
+def _zstd() -> ModuleType:
     module = _zstd_module()
     if module is None:
         msg = "Zstandard needs the extra: pip install 'kinesink[zstd]'"

@@ -9,7 +9,7 @@ import math
 import re
 import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kinesink.errors import ConfigurationError
 
@@ -42,7 +42,7 @@ def holds(test: Callable[[Any], bool], value: object) -> bool:
         return False
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether it can be counted with; infinity can."""
     if isinstance(value, float):
         return not math.isnan(value)
@@ -71,7 +71,7 @@ def seconds_rule(text: str, *, zero: bool, infinite: bool) -> Rule:
     :param text: says which.
     """
 
-    def test(value: Any) -> bool:  # noqa: ANN401 - whatever a user gave
+    def test(value: object) -> bool:
         if not is_number(value) or (value == 0 and not zero):
             return False
         return value >= 0 and (infinite or value < math.inf)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from kinesink.event.options import EventOptions
 from kinesink.event.parts import Details, TraceIds
 from kinesink.event.plain_values import ExceptionFields
+from tests.event.lines import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hypothesis.strategies import SearchStrategy
 
-    from kinesink.event.options import SchemaName
+    from kinesink.event.options import EventOptions, SchemaName
     from kinesink.event.parts import CallSite
 
     Parts = tuple[float, CallSite, str, Details | None]
@@ -96,8 +96,8 @@ STATIC = st.none() | st.dictionaries(
 )
 
 
-def options(**given: Any) -> EventOptions:  # noqa: ANN401 - as EventOptions takes them
+def options(**given: object) -> EventOptions:
     """Return options, without those that a schema has no place for."""
     if given["schema"] == "otel":
         given.update(rename=None, extra=None)
-    return EventOptions(**given)
+    return options_of(**given)

@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinesink.event.encoder import MAX_CALL_SITES, Encoder, severity_number
-from kinesink.event.options import EventOptions
 from kinesink.event.parts import Details, TraceIds
 from kinesink.event.plain_values import ExceptionFields
 from kinesink.event.process_facts import ProcessFacts
-from tests.event.lines import line_of
+from tests.event.lines import line_of, options_of
 
 if TYPE_CHECKING:
     from kinesink.event.parts import CallSite
@@ -31,9 +30,9 @@ SITE: CallSite = (
 FACTS = ProcessFacts(service="shop", env="prod", version="1.2.3", host="ip-10-0-0-1")
 
 
-def encoder(**parameters: Any) -> Encoder:  # noqa: ANN401 - as Encoder takes them
+def encoder(**parameters: object) -> Encoder:
     """Return an encoder of a known process."""
-    return Encoder(EventOptions(**parameters), FACTS)
+    return Encoder(options_of(**parameters), FACTS)
 
 
 class TestGoldenLines:

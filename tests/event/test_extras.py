@@ -11,7 +11,7 @@ from kinesink.event.encoder import Encoder
 from kinesink.event.options import EventOptions
 from kinesink.event.parts import FIELDS, Details
 from kinesink.event.process_facts import ProcessFacts
-from tests.event.lines import line_of
+from tests.event.lines import line_of, options_of
 
 if TYPE_CHECKING:
     from kinesink.event.parts import CallSite
@@ -44,9 +44,9 @@ class Meddling(str):  # noqa: SLOT000 - a name with a mind of its own
         return hash("user")
 
 
-def line(details: Details | None = None, **given: Any) -> str:  # noqa: ANN401 - as EventOptions takes them
+def line(details: Details | None = None, **given: object) -> str:
     """Return the line of an event."""
-    encoder = Encoder(EventOptions(**given), FACTS)
+    encoder = Encoder(options_of(**given), FACTS)
     return line_of(encoder, MOMENT, SITE, "placed", details).decode()
 
 

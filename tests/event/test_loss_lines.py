@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from kinesink.event.losses import loss_lines
-from kinesink.event.options import EventOptions
 from kinesink.event.sequence import Sequence
 from kinesink.shell.losses import Loss
+from tests.event.lines import options_of
 
 LOSS = Loss({"shed": 120, "expired": 3}, {"DEBUG": 120}, 1767323045.678901, 1767323046.0)
 
 
-def told(loss: Loss = LOSS, numbers: Sequence | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - as EventOptions takes them
+def told(loss: Loss = LOSS, numbers: Sequence | None = None, **options: object) -> dict[str, Any]:
     """Return the event that a loss becomes."""
-    (line,) = loss_lines(EventOptions(**options), numbers, loss)
+    (line,) = loss_lines(options_of(**options), numbers, loss)
     event: dict[str, Any] = json.loads(line)
     return event
 

@@ -14,7 +14,7 @@ import sys
 import time
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from kinesink.adapters.partition_key import Readers
 from kinesink.event.current_span import SPANS, current_span
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinesink.event.parts import CallSite, DetailsTuple, TraceIds
+
+Kind = TypeVar("Kind")
 
 _modules: Final = sys.modules
 
@@ -167,7 +169,7 @@ def _unusual(  # noqa: PLR0913 - what translate knows by then
 def _rare(event_dict: Mapping[Any, Any], attributes: dict[Any, Any]) -> _Rare:
     """Return what few events have; what is not of its type goes to the attributes."""
 
-    def take(name: str, kind: type) -> Any:  # noqa: ANN401 - a value of that type
+    def take(name: str, kind: type[Kind]) -> Kind | None:
         value = event_dict.get(name)
         if type(value) is kind:
             return value

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from kinesink.event.parts import CallSite, Lines
 
     Record = ReadableLogRecord | ReadWriteLogRecord
+
+Kind = TypeVar("Kind")
 
 _MOST_REMEMBERED: Final = 64
 """Resources, scopes and severities whose text is kept; a process has a handful."""
@@ -255,10 +257,12 @@ _NOWHERE: Final = _Place()
 def _take_special(attributes: dict[Any, Any]) -> tuple[ExceptionFields | None, _Place]:
     """Take out what the default schema has fields for."""
 
-    def take(names: tuple[str, ...], kind: type) -> Any:  # noqa: ANN401 - a value of that type
+    def take(names: tuple[str, ...], kind: type[Kind]) -> Kind | None:
         for name in names:
-            if isinstance(attributes.get(name), kind):
-                return attributes.pop(name)
+            value = attributes.get(name)
+            if isinstance(value, kind):
+                del attributes[name]
+                return value
         return None
 
     exception = ExceptionFields(*(take((name,), str) for name in _EXCEPTION))

@@ -210,7 +210,7 @@ def _value(value: object) -> object:
     return value if _is_valid(value) else plain_value(value)
 
 
-def _is_valid(value: Any, depth: int = 1) -> bool:  # noqa: ANN401 - as above
+def _is_valid(value: Any, depth: int = 1) -> bool:  # noqa: ANN401 - known by its exact type
     """Tell whether OTLP can hold a value as it is, and readers of protobuf so deep a one."""
     kind = type(value)
     if kind is str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import orjson
 
@@ -54,7 +54,7 @@ def new_encoder(
     return (Encoder if spliced else ShapedEncoder)(options, facts, resource)
 
 
-def _is_callable(redact: object) -> bool:
+def _is_callable(redact: object) -> TypeGuard[Callable[[Fields], Any]]:
     return callable(redact) and not isinstance(redact, RedactNames)
 
 
@@ -86,7 +86,7 @@ class ShapedEncoder:
         self._extras: Final = Extras(options, self._constants)
         self._redact: Callable[[Fields], Any] | None = None
         if _is_callable(options.redact):
-            self._redact = options.redact  # type: ignore[assignment]  # as just seen
+            self._redact = options.redact
         self._has_callable: Final = self._redact is not None or callable(options.schema)
         self._schema: Final = spec_of(options.schema)
         self._placement: Final = _placement(options, self._schema)

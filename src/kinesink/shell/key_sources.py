@@ -159,7 +159,7 @@ def _sendable(found: object) -> Keys:
     return keys
 
 
-def _shaped(found: Any) -> Keys:  # noqa: ANN401 - as above
+def _shaped(found: Any) -> Keys:  # noqa: ANN401 - keys of any form
     if isinstance(found, tuple) and not hasattr(found, "access_key"):
         access_key, secret_key, token = found if len(found) == 3 else (*found, None)  # noqa: PLR2004 - with a token
     else:

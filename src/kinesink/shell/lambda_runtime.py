@@ -203,7 +203,7 @@ def _watch_snapshots() -> None:
 
 
 def _renew_ids() -> None:
-    from kinesink.shell.sink import every_sink  # noqa: PLC0415 - it imports this module
+    from kinesink.shell.sink import every_sink  # noqa: PLC0415 - its imports lead back here
 
     for sink in every_sink():
         sink.sequence.renew()
@@ -235,9 +235,8 @@ def _deliver(timeout: float, remaining: float | None) -> bool:
     :param timeout: seconds to wait at most.
     :param remaining: seconds that the invocation has left; None if nobody knows.
     """
-    # Not above, because they import this module.
-    from kinesink.shell.background import every_background  # noqa: PLC0415
-    from kinesink.shell.process import flush  # noqa: PLC0415
+    from kinesink.shell.background import every_background  # noqa: PLC0415 - as above
+    from kinesink.shell.process import flush  # noqa: PLC0415 - as above
 
     if remaining is not None:
         timeout = max(0.0, min(timeout, remaining - _RESERVE))

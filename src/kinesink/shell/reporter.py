@@ -14,6 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from kinesink.core.limits import KIB, MIB
 from kinesink.shell import origin
 from kinesink.shell.courier import Courier
 
@@ -150,7 +151,6 @@ def not_told_yet(events: int, data_bytes: int, untold: int) -> tuple[int, int]:
 
 
 def _size_in_words(size: int) -> str:
-    if size < 1024:  # noqa: PLR2004 - below a KiB
+    if size < KIB:
         return f"{size} bytes"
-    kib = size / 1024
-    return f"{kib:.0f} KiB" if kib < 1024 else f"{kib / 1024:.1f} MiB"  # noqa: PLR2004 - below a MiB
+    return f"{size / KIB:.0f} KiB" if size < MIB else f"{size / MIB:.1f} MiB"

@@ -137,7 +137,7 @@ class SpoolFile:
         except ERRORS as error:
             raise self._failed(error) from error
         finally:
-            self._leave(interrupting)
+            self._leave(interrupting=interrupting)
         return row_id
 
     def append(self, events: Sequence[SpooledEvent]) -> list[int]:
@@ -301,7 +301,7 @@ class SpoolFile:
         interrupting, self._busy = self._busy, True
         return interrupting
 
-    def _leave(self, interrupting: bool) -> None:  # noqa: FBT001 - what _enter has returned
+    def _leave(self, *, interrupting: bool) -> None:
         self._busy = interrupting
         self._lock.release()
 
@@ -316,7 +316,7 @@ class SpoolFile:
         except ERRORS as error:
             raise self._failed(error) from error
         finally:
-            self._leave(interrupting)
+            self._leave(interrupting=interrupting)
 
     def _failed(self, error: Exception) -> SpoolUnavailableError:
         trouble = trouble_of(error)
