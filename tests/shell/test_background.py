@@ -59,7 +59,8 @@ def leaving(monkeypatch: pytest.MonkeyPatch) -> Exit:
     """Give sinks an exit of their own."""
     leaving = Exit()
     monkeypatch.setattr(background, "process_exit", leaving)
-    monkeypatch.setattr("kinesink.shell.sink.process_exit", leaving)
+    for user in ("sink", "flush"):
+        monkeypatch.setattr(f"kinesink.shell.{user}.process_exit", leaving)
     return leaving
 
 
