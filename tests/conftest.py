@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from blockbuster import blockbuster_ctx
 from coverage import Coverage
+from hypothesis import HealthCheck, settings
+
+from kinesink.shell.background import every_background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blockbuster import BlockBusterFunction
 
+    from kinesink.shell.background import Background
+
 pytest_plugins = ["tests.kinesis_mock"]
+
+# Speed is measured by benchmarks; a machine that stands still for a moment breaks no test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 WITHOUT_EXTRAS = os.environ.get("KINESINK_TEST_WITHOUT_EXTRAS") == "1"
 """Set by the nox session that installs no extra; elsewhere a missing trio is an error."""
@@ -77,6 +88,31 @@ def nothing_blocks_the_loop() -> Iterator[None]:
                 # A sink may be made in a loop: a relative path asks where this process is.
                 function.can_block_in("kinesink/spool/directory.py", "__init__")
         yield
+
+
+_MOST_TO_END: Final = 10.0
+"""Seconds after which a producer that still works has been left to itself."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Fail a test whose producer still works afterwards.
+
+    A flush in a later test would wait for it, and the exit tell of it.
+    """
+    before = _at_work()
+    yield
+    deadline = time.monotonic() + _MOST_TO_END
+    if _at_work() - before:
+        # A sink that an exception holds, by the frames it has come through.
+        gc.collect()
+    while (left := _at_work() - before) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert [(each.config.stream_name, each.statistics().pending) for each in left] == []
+
+
+def _at_work() -> set[Background]:
+    return {each for each in every_background() if each.is_running}
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,8 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         KINESINK_SHUTDOWN_TIMEOUT=f"{PATIENCE:g}",
         KINESINK_REQUEST_TIMEOUT=f"{PATIENCE:g}",
         KINESINK_TIME_TO_LIVE=f"{PATIENCE:g}",
+        # Two events that are written right after each other are one record.
+        KINESINK_LINGER="1",
     ):
         yield
 

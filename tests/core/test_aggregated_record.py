@@ -83,7 +83,7 @@ class TestEncoding:
 
     # Takes a minute where a busy machine measures it.
     @pytest.mark.timeout(300)
-    @settings(max_examples=3000, deadline=None)
+    @settings(max_examples=3000)
     @given(st.lists(user_records, min_size=1, max_size=8))
     def test_l2_the_size_is_exact_before_the_first_byte_is_made(
         self, records: list[SubRecord]
@@ -216,7 +216,7 @@ class TestDecoding:
 
         assert decode(sealed(body)) == [SubRecord("k", None, b"A")]
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=500)
     @given(st.lists(user_records, min_size=1, max_size=4), st.data())
     def test_e6_corruption_is_noticed_by_the_digest(
         self, records: list[SubRecord], choose: st.DataObject
@@ -231,7 +231,7 @@ class TestDecoding:
 
         assert decode(bytes(encoded)) is None
 
-    @settings(max_examples=1000, deadline=None)
+    @settings(max_examples=1000)
     @given(st.binary(max_size=60))
     def test_e6_any_bytes_decode_or_fail_clearly(self, body: bytes) -> None:
         """Whatever stands in the envelope, nothing but the one error comes out."""
@@ -246,7 +246,7 @@ class TestDecoding:
 class TestWithTheLibraryOfAws:
     """aws-kinesis-agg writes and reads the same format."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(user_records, min_size=2, max_size=6))
     def test_e1_its_reader_takes_apart_what_is_written_here(self, records: list[SubRecord]) -> None:
         """Keys and data arrive, in order."""
@@ -265,7 +265,7 @@ class TestWithTheLibraryOfAws:
             (record.partition_key, record.data) for record in records
         ]
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(user_records, min_size=2, max_size=6))
     def test_e2_the_runtime_of_protobuf_parses_what_is_written_here(
         self, records: list[SubRecord]
@@ -285,7 +285,7 @@ class TestWithTheLibraryOfAws:
             for each in parsed.records
         ] == records
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(user_records, min_size=2, max_size=6))
     def test_e5_its_writer_makes_the_same_bytes(self, records: list[SubRecord]) -> None:
         """Two writers, one format: the same user records in the same order are one blob."""

@@ -66,7 +66,7 @@ class TestKeyless:
         assert entry.data() == [b"a", b"b", b"c", b"d"]
         assert entry.keyless
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         chunks=st.lists(st.lists(st.integers(0, 700), max_size=60), max_size=8),
         max_bytes=st.integers(256, 2000),
@@ -204,7 +204,7 @@ class TestKeyed:
 
         assert [entry.data() for entry in window.take(1.0)] == [[b"a"], [b"b"], [b"c"]]
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         records=st.lists(
             st.tuples(

@@ -53,7 +53,7 @@ def _queue_of(entry: Entry) -> tuple[bool, ShardId | None]:
 class TestLimits:
     """L1."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(
             st.tuples(st.integers(1, 400_000), st.sampled_from([None, 0, 1, 2]), st.booleans()),

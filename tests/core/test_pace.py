@@ -84,7 +84,7 @@ class TestBuckets:
 
         assert almost.wait(1000, wait - 5e-7) == 0.0
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(
             st.tuples(st.floats(0, 2), st.integers(1, 2 * MIB), st.integers(0, 9)),

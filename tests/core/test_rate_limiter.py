@@ -159,7 +159,7 @@ class TestQueues:
 
         assert one.rate == 0.25
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         st.lists(
             st.tuples(

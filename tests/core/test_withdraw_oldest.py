@@ -336,7 +336,7 @@ def contents(draw: st.DrawFn, arrival: float, serial: int) -> Content:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_room_is_made_by_the_oldest_whatever_has_happened(data: st.DataObject) -> None:
     """The account closes, what is older goes first, and calls under way are left alone."""

@@ -80,7 +80,7 @@ class TestAnyValue:
         assert any_value(value) == expected
 
     @given(VALUES)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_protobuf_reads_each(self, value: object) -> None:
         """Whatever an application says."""
         json_format = pytest.importorskip("google.protobuf.json_format")
@@ -142,7 +142,7 @@ class TestLogsData:
         }  # fmt: skip
 
     @given(PARTS, RESOURCES)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_protobuf_reads_any_event(self, parts: Parts, resource: Resource) -> None:
         """No member that it does not know, none of another type, none too deep for it."""
         encoder = new_encoder(EventOptions(schema="otel", max_event_bytes=1 << 40), FACTS, resource)

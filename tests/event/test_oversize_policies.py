@@ -90,7 +90,7 @@ class TestTheLaw:
         st.sampled_from(["truncate", "split"]), STATIC, RESOURCES,
         st.integers(MIN_EVENT_BYTES, 9000),
     )  # fmt: skip
-    @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=300, suppress_health_check=list(HealthCheck))
     def test_holds_for_any_event(  # noqa: PLR0913, PLR0917 - one argument per source of variety
         self,
         parts: Parts,
@@ -117,7 +117,7 @@ class TestTheLaw:
             assert marked == events
 
     @given(PARTS, st.integers(MIN_EVENT_BYTES, 6000))
-    @settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     def test_holds_under_other_names(self, parts: Parts, limit: int) -> None:
         """Marks and fields that are called something else are as safe."""
         rename = {
@@ -340,7 +340,7 @@ class TestSplit:
         schema=st.sampled_from(SCHEMAS),
         long=st.booleans(),
     )
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     def test_the_parts_are_the_whole(self, text: str, schema: str, *, long: bool) -> None:
         """Joined in order they are the text that was, and each says which one it is."""
         given = options(

@@ -221,7 +221,7 @@ class TestGoldenLines:
         }[schema]  # fmt: skip
 
     @given(PARTS, RESOURCES)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_no_name_that_is_not_the_schema_s_own(self, parts: Parts, resource: Resource) -> None:
         """Without attributes beside the fields, an event has only the names of its row."""
         for schema in SCHEMAS:

@@ -83,7 +83,7 @@ class TestSameAsSpliced:
         ]),
         st.tuples(*[MAYBE] * 4),
     )  # fmt: skip
-    @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=300, suppress_health_check=list(HealthCheck))
     def test_any_event(  # noqa: PLR0913, PLR0917 - one argument per source of variety
         self,
         parts: Parts,

@@ -141,9 +141,9 @@ for _ in range(2):
     say("goes on")
 log("two")
 """
-    with running(
-        fake, source, KINESINK_BACKEND=anyio_backend, KINESINK_SHUTDOWN_TIMEOUT="1.5"
-    ) as program:
+    # The call itself waits for as long as it takes: one that is made again would arrive twice.
+    patience = {"KINESINK_SHUTDOWN_TIMEOUT": "1.5", "KINESINK_REQUEST_TIMEOUT": "60"}
+    with running(fake, source, KINESINK_BACKEND=anyio_backend, **patience) as program:
         program.wait_line("ready")
         program.send(signal.SIGHUP)
         program.answer()
@@ -512,11 +512,15 @@ def test_it_comes_again_where_the_start_of_a_producer_is_interrupted(
     signal.signal(number, lambda *_: flushes.append("previous"))
     install_signal_handlers(number)
     monkeypatch.setattr("_thread.start_new_thread", interrupted)
-    sink = make_sink(make_fake(), on_error=lambda *_: None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    fake = make_fake()
+    sink = make_sink(fake)
     sink.emit(b"one")
     wait_until(lambda: flushes)
     assert flushes == ["flush", "previous", "go on"]
-    sink.close(0)
+    assert sink.close()
+    assert landed(fake) == [b"one"]
 
 
 def test_it_waits_for_what_delivers_in_the_main_thread(number: int, flushes: list[str]) -> None:

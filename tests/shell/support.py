@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from kinesink import Statistics
 
-PATIENCE = 20.0
-"""Seconds after which a test gives up waiting; nothing is ever expected to take this long."""
+PATIENCE = 40.0
+"""Seconds after which a test gives up waiting; nothing is ever expected to take this long.
+
+Long enough for a machine that stands still for some seconds, as virtual ones do.
+"""
 
 
 def make_fake(shards: int = 4) -> FakeKinesis:
@@ -26,10 +29,14 @@ def make_fake(shards: int = 4) -> FakeKinesis:
 
 
 def make_config(**parameters: object) -> Config:
-    """Return a quick configuration for the stream ``app``."""
+    """Return a quick configuration for the stream ``app``.
+
+    No call is given up and made again for a machine that stands still.
+    """
     defaults: dict[str, Any] = {
         "region_name": "eu-west-1",
         "linger": 0.01,
+        "request_timeout": PATIENCE,
         "shutdown_timeout": PATIENCE,
         "shard_rate_limit": float("inf"),
     }

@@ -58,6 +58,7 @@ def test_the_age_of_the_oldest_event_is_known(anyio_backend: str) -> None:
     sink.emit(b"first")
     wait_until(lambda: began <= vitals(sink).oldest <= time.monotonic())
     assert sink.health().oldest_pending > 0
+    wait_until(lambda: fake.hanging)
     fake.release()
     wait_until(lambda: len(landed(fake)) == 1)
     wait_until(lambda: sink.health().oldest_pending == 0)

@@ -363,6 +363,4 @@ class PipelineMachine(RuleBasedStateMachine):
 
 
 TestPipelineMachine = PipelineMachine.TestCase
-TestPipelineMachine.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, derandomize=False
-)
+TestPipelineMachine.settings = settings(max_examples=40, stateful_step_count=30, derandomize=False)

@@ -113,5 +113,5 @@ class Spooling(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
 
-Spooling.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+Spooling.TestCase.settings = settings(max_examples=20, stateful_step_count=15)
 TestSpooling = Spooling.TestCase

@@ -140,6 +140,8 @@ class TestNumbers:
         for _ in range(20):
             sink.emit(b"event")
         assert sink.flush(PATIENCE)
+        # Events without a key may be there before the shards are known.
+        wait_until(lambda: sink.statistics().refreshes)
         account = sink.statistics()
         seen = reader.read(stream)
         assert (seen["kinesink.accepted"], seen[EXPORTED], seen[PROCESSED]) == (20, 20, 20)

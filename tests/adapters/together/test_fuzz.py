@@ -325,7 +325,6 @@ def doors(aws: AwsEnvironment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door
 
 quickly = settings(
     max_examples=150,
-    deadline=None,
     # One sink for all examples is the point: its account is looked at in the end.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -338,7 +337,6 @@ OTEL_FIELDS: Final = (
 
 quickly = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
