@@ -53,6 +53,22 @@ def test_one_that_is_late_does_not_keep_the_others_waiting() -> None:
         assert adds_up(sink.statistics())
 
 
+async def test_one_that_has_nothing_to_do_gives_the_others_no_time() -> None:
+    """The usual timeout is the longest of those that run, however they are waited for."""
+    fake = make_fake()
+    fake.faults.append(Hang(operation="PutRecords"))
+    idle = make_sink(make_fake(), shutdown_timeout=3600)
+    sink = make_sink(fake, shutdown_timeout=0.1)
+    sink.emit(b"event")
+    assert idle.statistics().accepted == 0
+    assert not await kinesink.aflush()
+    assert not await anyio.to_thread.run_sync(kinesink.flush)
+    fake.faults.clear()
+    fake.release()
+    assert await sink.aflush(PATIENCE)
+    sink.retire()
+
+
 def test_one_that_nobody_has_any_more_is_flushed_as_well() -> None:
     """It delivers what it has, and the answer is not before that."""
     fake = make_fake()

@@ -33,7 +33,7 @@ def lifespan(app: object = None) -> AbstractAsyncContextManager[None]:
                     yield
 
     On leaving, every sink of the process is flushed without blocking the event loop, asyncio
-    or trio, for the longest ``shutdown_timeout`` among them at most; also when the body has
+    or trio, for the longest ``shutdown_timeout`` of those that run at most; also when the body has
     raised or was cancelled. What is not delivered by then is told in one line and stays
     pending: the process may go on. It may be entered any number of times, also at the same
     time. Does nothing on entering.

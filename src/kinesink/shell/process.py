@@ -32,12 +32,12 @@ def flush(timeout: float | None = None) -> bool:
     handlers, see :func:`kinesink.install_signal_handlers`.
 
     :param timeout: seconds to wait at most for all of them; None for the longest
-        ``shutdown_timeout`` among them.
+        ``shutdown_timeout`` among those that run.
     :returns: whether all of it was delivered or accounted for in time.
     """
-    everyone = every_background()
-    waits = [begin_flush(each) for each in everyone]
-    deadline = time.monotonic() + _patience(everyone, timeout)
+    busy = _busy()
+    waits = [begin_flush(each) for each in busy]
+    deadline = time.monotonic() + _patience(busy, timeout)
     # Every one of them, also after one that was late: it is told that nobody waits any more.
     ended = [wait(max(0.0, deadline - time.monotonic())) for wait in waits]
     return all(ended)
@@ -47,15 +47,15 @@ async def aflush(timeout: float | None = None) -> bool:
     """Do what :func:`flush` does without blocking the event loop, asyncio or trio."""
     import anyio  # noqa: PLC0415 - importing kinesink must stay cheap
 
-    everyone = every_background()
-    patience = _patience(everyone, timeout)
+    busy = _busy()
+    patience = _patience(busy, timeout)
     results: list[bool] = []
 
     async def flush_one(background: Background) -> None:
         results.append(await await_flush(background, patience))
 
     async with anyio.create_task_group() as tasks:
-        for each in everyone:
+        for each in busy:
             tasks.start_soon(flush_one, each)
     return all(results)
 
@@ -80,6 +80,11 @@ def health() -> Health:
     return worst([(sink.config.stream_name, sink.health()) for sink in every_sink()])
 
 
-def _patience(everyone: list[Background], timeout: float | None) -> float:
-    usual = max((each.shutdown_timeout for each in everyone), default=0.0)
+def _busy() -> list[Background]:
+    # What a sink would wait for that has nothing to do keeps nobody.
+    return [each for each in every_background() if not each.idle]
+
+
+def _patience(busy: list[Background], timeout: float | None) -> float:
+    usual = max((each.shutdown_timeout for each in busy), default=0.0)
     return process_exit.within(usual if timeout is None else timeout, usual)
