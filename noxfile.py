@@ -18,7 +18,10 @@ import nox
 from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "virtualenv"
+# uv fills an environment in a tenth of the time that pip takes.
+nox.options.default_venv_backend = "uv|virtualenv"
+# The Pythons are those that are here, and uv's cache may be on another disk.
+os.environ |= {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
 nox.options.sessions = [
     "pythons",
     "lint",
@@ -86,13 +89,18 @@ MEASURED: Final = "3.12" if "3.12" in PYTHONS else PYTHONS[-1]
 #: What leaves out tests that take seconds, and those that need kinesis-mock.
 _QUICK: Final = "not integration and not slow"
 
+LIVES: Final = (
+    "tests/adapters", "tests/process_life", "tests/shell", "tests/spool", "tests/testing",
+)  # fmt: skip
+"""The tests of how processes begin, fork, log in threads and signal handlers, and end."""
+
 OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
 """The oldest that is supported, and those around a change that breaks exporters; the session
 `tests` has the newest."""
 
 OTHERS: Final = (
     "tests/adapters", "tests/cli", "tests/contract", "tests/shell", "tests/testing",
-    "tests/test_end_to_end.py", "tests/test_compression.py",
+    *sorted(str(file) for file in Path("tests").glob("test_*.py")),
     # sqlite3 comes with Python.
     "--ignore=tests/shell/test_spooling.py",
 )  # fmt: skip
@@ -100,9 +108,6 @@ OTHERS: Final = (
 
 DIST: Final = Path("dist").absolute()
 """Where wheel and sdist are built."""
-
-UV: Final = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
-"""uv is to take the Pythons that are here; its cache may be on another disk."""
 
 SERVERS_PYTHON: Final = [version for version in PYTHONS if version != "3.14"][-1:]
 """The newest on which every server is known to build and to pass: gevent and uWSGI follow late."""
@@ -173,22 +178,22 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that take seconds, whole programs mostly.
 
-    On the oldest Python, the newest and the one that is measured: each takes five minutes. In CI
-    these are all, because each job has its own.
+    All of them where they are measured, because they take minutes; on the oldest Python and the
+    newest those of what Pythons differ in. In CI all of them everywhere: each job has one Python.
     """
     install(session, "test", "instrumented", "examples")
     programs = ("-m", "slow and not integration")
     if session.python == MEASURED:
         measured_pytest(session, *programs)
     else:
-        plain_pytest(session, *programs, "--ignore=tests/torture")
+        plain_pytest(session, *programs, *LIVES)
 
 
 @nox.session
 def without_extras(session: nox.Session) -> None:
-    """Run the tests again where no extra is installed."""
+    """Run the tests of what other packages do for kinesink where no extra is installed."""
     install(session, "test", extras="")
-    measured_pytest(session, "-m", _QUICK, KINESINK_TEST_WITHOUT_EXTRAS="1")
+    measured_pytest(session, "-m", _QUICK, *OTHERS, KINESINK_TEST_WITHOUT_EXTRAS="1")
 
 
 @nox.session
@@ -251,8 +256,8 @@ def packaging(session: nox.Session) -> None:
     """Build wheel and sdist into dist/, and try them in empty environments, as their users do."""
     install(session, "test", "packaging")
     shutil.rmtree(DIST, ignore_errors=True)
-    session.run("uv", "build", "--quiet", "--wheel", "--sdist", "--out-dir", str(DIST), env=UV)
-    variables = UV | {"KINESINK_TEST_BUILT": str(DIST)}
+    session.run("uv", "build", "--quiet", "--wheel", "--sdist", "--out-dir", str(DIST))
+    variables = {"KINESINK_TEST_BUILT": str(DIST)}
     session.run("pytest", *SPREAD, "tests/packaging", *session.posargs, env=variables)
 
 
@@ -266,14 +271,12 @@ def lowest(session: nox.Session) -> None:
     pins = str(Path(session.create_tmp()) / "lowest.txt")
     resolve = ("uv", "pip", "compile", "--quiet", "--resolution", "lowest-direct", "--all-extras")
     python = str(Path(session.bin) / "python")
-    session.run(
-        *resolve, "--no-deps", "--python", python, "--output-file", pins, "pyproject.toml", env=UV
-    )
+    session.run(*resolve, "--no-deps", "--python", python, "--output-file", pins, "pyproject.toml")
     required = nox.project.dependency_groups(PYPROJECT, "test")
     # Only to compare with; it comes in the version of the SDK.
     also = "opentelemetry-exporter-otlp-proto-common"
     into = ("uv", "pip", "install", "--quiet", "--python", python, "--constraints", pins)
-    session.run(*into, ".[all]", also, *required, env=UV)
+    session.run(*into, ".[all]", also, *required)
     # Typer's oldest use what click, which is not ours to choose, is about to remove.
     plain_pytest(session, "-W", "ignore:'click:DeprecationWarning", "-m", _QUICK, *OTHERS)
 

@@ -27,7 +27,7 @@ CONFIGURATION: Final = (ROOT / "docs" / "configuration.md").read_text(encoding="
 OF_DOORS: Final = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
 COMMANDS: Final = {
     "demo": 'python -m pip install ".[cli]" && kinesink demo',
-    "nox": "python -m pip install nox && python -m nox",
+    "nox": "python -m pip install nox uv && python -m nox",
 }
 """The two commands of a newcomer, by the word that .ci/run finds each by."""
 DOCUMENTS: Final = [
