@@ -99,12 +99,13 @@ OTEL_SDKS: Final = ("1.39.0", "1.43.0", "1.44.0")
 `tests` has the newest."""
 
 OTHERS: Final = (
-    "tests/adapters", "tests/cli", "tests/contract", "tests/shell", "tests/testing",
+    "tests/adapters", "tests/contract", "tests/shell", "tests/testing",
     *sorted(str(file) for file in Path("tests").glob("test_*.py")),
     # sqlite3 comes with Python.
     "--ignore=tests/shell/test_spooling.py",
 )  # fmt: skip
-"""The tests of what other packages do for kinesink: loops, HTTP, signatures, JSON, the extras."""
+"""The tests of what other packages do for kinesink: loops, HTTP, signatures, JSON; the command line
+is an extra."""
 
 DIST: Final = Path("dist").absolute()
 """Where wheel and sdist are built."""
@@ -278,7 +279,9 @@ def lowest(session: nox.Session) -> None:
     into = ("uv", "pip", "install", "--quiet", "--python", python, "--constraints", pins)
     session.run(*into, ".[all]", also, *required)
     # Typer's oldest use what click, which is not ours to choose, is about to remove.
-    plain_pytest(session, "-W", "ignore:'click:DeprecationWarning", "-m", _QUICK, *OTHERS)
+    plain_pytest(
+        session, "-W", "ignore:'click:DeprecationWarning", "-m", _QUICK, *OTHERS, "tests/cli"
+    )
 
 
 @nox.session
