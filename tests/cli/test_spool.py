@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.cli.endpoints import kinesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from kinesink.spool.file import SpoolFile
 
@@ -131,7 +131,7 @@ class TestLs:
         assert f"{held.path.name}  in use, " in run("spool", "ls", str(tmp_path)).out
         assert held.read(10)[0][1] == event(7)
 
-    @pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux tells")  # noqa: PTH110
+    @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells")
     def test_linux_tells_the_process(self, held: SpoolFile) -> None:
         """This one."""
         assert holders.holder_of(held.path.with_suffix(".lock")) == os.getpid()

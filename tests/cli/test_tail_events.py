@@ -107,14 +107,10 @@ class TestFields:
         assert fields is not None
         assert find(fields, "amount") == 12.5
 
-    def test_names_with_dots_are_levels_or_names(self) -> None:
-        """Names first, the longest of them first."""
-        fields = {"a.b": {"c.d": 1}, "a": {"b": {"c": {"d": 2}}}, "x": {"y": 3}, "z": None}
-        assert find(fields, "a.b.c.d") == 1
-        assert find(fields, "x.y") == 3
-        assert find(fields, "a.b") == {"c.d": 1}
-        for absent in ("x.y.z", "x.z", "z", "q", "a.b.c.e", ""):
-            assert find(fields, absent) is None
+    def test_what_is_null_or_not_there_is_none(self) -> None:
+        """Nothing is printed for either."""
+        for path in ("null", "absent"):
+            assert find({"null": None}, path) is None
 
     @pytest.mark.parametrize("data", [b"text", b"[1]", b"7", b"\xff", b"", b'{"a":NaN}'])
     def test_what_is_no_object_has_no_fields(self, data: bytes) -> None:

@@ -29,11 +29,15 @@ PASSING = Failure("the network is down.", Remedy.AGAIN)
 
 
 def walk_of(
-    *shards: str | Listed, place: Place = START, follow: bool = True, **options: object
+    *shards: str | Listed,
+    place: Place = START,
+    follow: bool = True,
+    until: float = math.inf,
+    only: frozenset[str] = frozenset(),
 ) -> Walk:
     """Return a walk over shards."""
     listed = [Listed(shard) if isinstance(shard, str) else shard for shard in shards]
-    return Walk(listed, place, follow=follow, **options)  # type: ignore[arg-type]
+    return Walk(listed, place, follow=follow, until=until, only=only)
 
 
 def record(shard: str, arrival: float) -> Record:

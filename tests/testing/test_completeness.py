@@ -320,7 +320,7 @@ class TestForeignLines:
             otlp([{"key": "a", "value": 1}]), otlp([{"key": "kinesink.seq", "value": {}}]),
         ],
     )  # fmt: skip
-    def test_a_line_without_a_number_is_counted_and_passed_on(self, foreign: Any) -> None:  # noqa: ANN401
+    def test_a_line_without_a_number_is_counted_and_passed_on(self, foreign: Any) -> None:  # noqa: ANN401 - of any type
         """It is nobody's, and nothing tells it from another one."""
         given = [foreign, *lines(1), foreign]
         report = check_completeness(given)

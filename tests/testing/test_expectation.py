@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -13,6 +13,7 @@ from kinesink.testing.captured_lines import events_in
 from kinesink.testing.expectation import Expectation, describe, describe_all
 
 if TYPE_CHECKING:
+    from kinesink.event.options import SchemaName
     from kinesink.testing.captured_lines import Event
 
 PAID: Event = {
@@ -80,14 +81,15 @@ def test_an_event_is_not_as_expected(fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("schema", ["default", "ecs", "datadog", "structlog"])
-def test_level_and_message_have_one_name_in_every_schema(schema: Any) -> None:  # noqa: ANN401 - a literal
+def test_the_usual_fields_have_one_name_in_every_schema(schema: SchemaName) -> None:
     """So that a test does not change with the schema."""
     import logging  # noqa: PLC0415 - its record alone
 
     record = logging.LogRecord("shop", logging.WARNING, "a.py", 1, "order %d", (17,), None)
     line = KinesisFormatter(schema=schema).format(record).encode()
     (event,) = events_in(line, "none")
-    assert Expectation({"level": "WARNING", "message": "order 17"}).matches(event)
+    expected = {"level": "WARNING", "logger": "shop", "message": "order 17", "timestamp": mock.ANY}
+    assert Expectation(expected).matches(event)
     assert not Expectation({"level": "ERROR"}).matches(event)
 
 

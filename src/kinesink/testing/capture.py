@@ -127,9 +127,10 @@ class KinesisCapture:
         """Fail unless an event with these fields has arrived; return the first one.
 
         A value is what the field is equal to (so ``mock.ANY`` and its kin work), a compiled
-        pattern of :mod:`re` that is found in it, or a function that is true of it. ``level`` and
-        ``message`` are found in every schema but ``otel``; other fields beside them, under
-        ``attributes``, and by a path: ``{"exception.type": "ValueError"}``.
+        pattern of :mod:`re` that is found in it, or a function that is true of it. ``level``,
+        ``logger``, ``message`` and ``timestamp`` are found in every schema but ``otel``; other
+        fields beside them, under ``attributes``, and by a path:
+        ``{"exception.type": "ValueError"}``.
 
         :param where: fields whose names are no keywords, or are those of parameters.
         :param times: how many such events there are to be, 1 or more; None for any number.

@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kinesink.event.lookup import ABSENT, look_up
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kinesink.testing.captured_lines import Event
 
 __all__ = ["Expectation", "describe", "describe_all"]
-
-#: What the schemas call the two fields that every event has; the first that is there counts.
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "level": ("level", "log.level", "status"),
-    "message": ("message", "event"),
-}
 
 _SAME_LEVEL: Final = {"WARN": "WARNING", "FATAL": "CRITICAL", "EXCEPTION": "ERROR"}
 
@@ -43,16 +39,6 @@ _SHOWN_CHARACTERS: Final = 300
 _COMPARED_CHARACTERS: Final = 1000
 
 
-class _Absent:
-    """Stands for the value of a field that an event does not have."""
-
-    def __repr__(self) -> str:
-        return "(no such field)"
-
-
-_ABSENT: Final = _Absent()
-
-
 class _Mismatch(NamedTuple):
     """A field that is not as expected."""
 
@@ -68,9 +54,9 @@ class Expectation:
     """The fields that an event is to have.
 
     A value is what the field has to be equal to, a pattern of :mod:`re` that is found in it, or a
-    callable that is true of it. ``level`` and ``message`` are found under the names of every
-    schema but ``otel``. Other fields are looked for beside them, under ``attributes``, and by a
-    path of names with dots between them.
+    callable that is true of it. ``level``, ``logger``, ``message`` and ``timestamp`` are found
+    under the names of every schema but ``otel``. Other fields are looked for beside them, under
+    ``attributes``, and by a path of names with dots between them.
     """
 
     fields: Mapping[str, object]
@@ -105,7 +91,7 @@ class Expectation:
         return [
             _Mismatch(name, expected, actual, _nearness(name, expected, actual))
             for name, expected in self.fields.items()
-            for actual in [_value(event, name)]
+            for actual in [look_up(event, name)]
             if not _is_as_expected(name, expected, actual)
         ]
 
@@ -115,7 +101,7 @@ class Expectation:
         hints = [
             f"No event has a field {name!r}; did you mean {' or '.join(map(repr, near))}?"
             for name in self.fields
-            if all(_value(event, name) is _ABSENT for event in events)
+            if all(look_up(event, name) is ABSENT for event in events)
             and (near := get_close_matches(name, there))
         ]
         return "\n".join(hints)
@@ -148,27 +134,8 @@ def _names(event: Event) -> Iterable[str]:
         yield from attributes
 
 
-def _value(event: Event, name: str) -> object:
-    for alias in _NAMES.get(name, (name,)):
-        for place in (event, event.get("attributes")):
-            found = _at(place, alias)
-            if found is not _ABSENT:
-                return found
-    return _ABSENT
-
-
-def _at(place: object, path: str) -> object:
-    """Return what stands at a path, of which a dot may also be a part of a name."""
-    if not isinstance(place, Mapping):
-        return _ABSENT
-    if path in place:
-        return place[path]
-    first, dot, rest = path.partition(".")
-    return _at(place.get(first), rest) if dot else _ABSENT
-
-
 def _is_as_expected(name: str, expected: object, actual: object) -> bool:
-    if actual is _ABSENT:
+    if actual is ABSENT:
         return False
     if isinstance(expected, re.Pattern):
         return isinstance(actual, str) and expected.search(actual) is not None
@@ -186,7 +153,7 @@ def _level(level: object) -> object:
 
 
 def _nearness(name: str, expected: object, actual: object) -> float:
-    if actual is _ABSENT:
+    if actual is ABSENT:
         return 0.0
     if name != "level" and isinstance(expected, str) and isinstance(actual, str):
         first, second = expected[:_COMPARED_CHARACTERS], actual[:_COMPARED_CHARACTERS]

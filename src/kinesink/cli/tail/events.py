@@ -5,25 +5,16 @@ Law: nothing raises for what somebody else has written to the stream.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from kinesink.cli.tail.walk import Record
 from kinesink.decode import deaggregate
 from kinesink.errors import MalformedRecordError
+from kinesink.event.lookup import ABSENT, look_up
 
 Fields = Mapping[str, Any]
-
-#: Where the schemas have what people look for, the first that is there counts.
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "timestamp": ("timestamp", "@timestamp", "time"),
-    "level": ("level", "log.level", "status", "severity", "levelname"),
-    "logger": ("logger", "log.logger", "logger.name"),
-    "message": ("message", "event", "msg"),
-}
-
-_ABSENT: Final = object()
 
 
 class Event(NamedTuple):
@@ -63,32 +54,9 @@ def _fields(data: bytes) -> Fields | None:
 
 
 def find(fields: Fields, path: str) -> object:
-    """Return what stands at a path: a name, in ``attributes`` too, or names with dots between.
-
-    :returns: None if nothing does, as for a null.
-    """
-    for candidate in NAMES.get(path, (path,)):
-        for place in (fields, fields.get("attributes")):
-            found = _at(place, candidate)
-            # A logger that is an object has its name one level below.
-            if found is not _ABSENT and not (path in NAMES and isinstance(found, dict)):
-                return found
-    return None
-
-
-def _at(place: object, path: str) -> object:
-    if not isinstance(place, dict):
-        return _ABSENT
-    if path in place:
-        return place[path]
-    # The longest name first: an attribute's own may have dots.
-    head, dot, tail = path.rpartition(".")
-    while dot:
-        if head in place:
-            return _at(place[head], tail)
-        head, dot, more = head.rpartition(".")
-        tail = f"{more}.{tail}"
-    return _ABSENT
+    """Return what an event has at a path; None if nothing, as for a null."""
+    found = look_up(fields, path)
+    return None if found is ABSENT else found
 
 
 def text_of(value: object) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 from rich.text import Text
 
-from kinesink.cli.tail.events import NAMES, Event, Fields, find, text_of
+from kinesink.cli.tail.events import Event, Fields, find, text_of
+from kinesink.event.lookup import NAMES
 from kinesink.event.parts import FIELDS
 from kinesink.event.schemas import SCHEMAS
 
