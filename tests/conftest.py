@@ -96,7 +96,7 @@ _MOST_TO_END: Final = 10.0
 
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
-    """Fail a test whose producer still works afterwards.
+    """Fail a test whose producer still works afterwards, or would if somebody woke it.
 
     A flush in a later test would wait for it, and the exit tell of it.
     """
@@ -112,7 +112,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 
 def _at_work() -> set[Background]:
-    return {each for each in every_background() if each.is_running}
+    return {each for each in every_background() if each.is_running or each.statistics().pending}
 
 
 @pytest.fixture(autouse=True)

@@ -179,7 +179,7 @@ class TestNumbers:
     ) -> None:
         """Want of room is the queue's, everything else comes after it; together they add up."""
         sink = make_sink(max_pending_events=10)
-        sink._intake.wake = lambda: None
+        wake, sink._intake.wake = sink._intake.wake, lambda: None
         for level in (10, 20, 40):
             for _ in range(20):
                 sink.emit(b"event", level=level)
@@ -195,6 +195,8 @@ class TestNumbers:
         assert seen[QUEUE_SIZE] == account.pending > 0
         processed = seen[PROCESSED] + sum(seen.reasons(PROCESSED).values())
         assert processed + seen[QUEUE_SIZE] == seen["kinesink.accepted"] == 61
+        wake()
+        assert sink.close()
 
     def test_throttles_and_retries_are_told(
         self, reader: Reader, make_sink: Make, stream: str
