@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final
 
-from tests.shell.scripts import Ran
+from tests.shell.scripts import Ran, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,19 +153,13 @@ def _started(
     fake: FakeKinesis, arguments: list[str], variables: dict[str, str]
 ) -> Iterator[Program]:
     with fake.serve(port=0) as server:
-        environment = {
-            **os.environ,
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        defaults = {
             "KINESINK_ENDPOINT_URL": server.endpoint_url.replace("127.0.0.1", "localhost"),
             "KINESINK_SHUTDOWN_TIMEOUT": "20",
-            **variables,
         }
         process = subprocess.Popen(  # noqa: S603 - our own words
             [sys.executable, "-W", "error::ResourceWarning", *arguments],
-            env=environment,
+            env=environment(**{**defaults, **variables}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
