@@ -24,7 +24,11 @@ from tests.cli.commands import Terminal  # noqa: E402 - see above
 
 PICTURES: Final = ROOT / "docs" / "pictures"
 COLUMNS: Final = 120
-COMMANDS: Final = {"tail": "kinesink tail app-logs", "doctor": "kinesink doctor app-logs"}
+COMMANDS: Final = {
+    "demo": "kinesink demo",
+    "tail": "kinesink tail app-logs",
+    "doctor": "kinesink doctor app-logs",
+}
 """What is typed, by the name of the picture."""
 _OURS: Final = ("dummy", "dummy")
 
@@ -64,14 +68,27 @@ def shown_by(command: str, **variables: str) -> str:
     return terminal.screen
 
 
+def left_on_the_screen(said: str) -> str:
+    """Return what a command leaves there that has drawn one table over the other.
+
+    Without the events that the demonstration shows then: they tell of folders of the machine.
+    """
+    last = said.rpartition("\x1b[2K")[2]
+    table, shown, rest = last.partition("\x1b[?25h")
+    return f"{table}\n{rest[rest.index(_ACCOUNT) :]}" if shown else last
+
+
 def drawing(name: str, command: str, said: str) -> str:
     """Return the picture of a terminal where a command has said something."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(Text(f"$ {command}", "bold"))
-        console.print(Text.from_ansi(said.rstrip("\n")))
+        console.print(Text.from_ansi(left_on_the_screen(said).rstrip("\n")))
         return console.export_svg(title="", code_format=_SVG, unique_id=f"kinesink-{name}")
 
+
+#: What the last part of a demonstration begins with.
+_ACCOUNT: Final = "\x1b[1mThe account"
 
 #: What an application might log.
 _SHOP: Final = """\

@@ -22,6 +22,8 @@ VARYING: Final = (
     (r"\d[\d.]* m?s\b", "TIME"),
     (r"\d[\d.:,]*", "NUMBER"),
     (r"NUMBER records?\b", "RECORDS"),
+    (r"[━╸╺]+", "BAR"),
+    (r"shardId-NUMBER BAR NUMBER NUMBER%", "SHARD"),
 )
 """What differs from run to run."""
 
@@ -65,3 +67,4 @@ def test_the_pictures_are_those_of_the_commands(monkeypatch: pytest.MonkeyPatch)
     kept = {path.stem: words_of(path.read_text("utf-8")) for path in pictures.PICTURES.glob("*")}
     assert kept == drawn
     assert "order NUMBER paid" in kept["tail"]
+    assert "every event logged arrived exactly once" in kept["demo"]
