@@ -18,10 +18,15 @@ import nox
 from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5.1"
-# uv fills an environment in a tenth of the time that pip takes.
+# uv fills an environment in a fraction of the time that pip takes.
 nox.options.default_venv_backend = "uv|virtualenv"
-# The Pythons are those that are here, and uv's cache may be on another disk.
-os.environ |= {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
+# The Pythons are those that are here, uv's cache may be on another disk, and programs under test
+# begin as fast as from an environment of pip's.
+os.environ |= {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_LINK_MODE": "copy",
+    "UV_COMPILE_BYTECODE": "1",
+}
 nox.options.sessions = [
     "pythons",
     "lint",
