@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -94,21 +95,28 @@ _MOST_TO_END: Final = 10.0
 """Seconds after which a producer that still works has been left to itself."""
 
 
-@pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """Fail a test whose producer still works afterwards, or would if somebody woke it.
+@contextmanager
+def leaving_nothing(patience: float = _MOST_TO_END) -> Iterator[None]:
+    """Fail if a producer that began inside still works afterwards, or would if somebody woke it.
 
     A flush in a later test would wait for it, and the exit tell of it.
     """
     before = _at_work()
     yield
-    deadline = time.monotonic() + _MOST_TO_END
+    deadline = time.monotonic() + patience
     if _at_work() - before:
         # A sink that an exception holds, by the frames it has come through.
         gc.collect()
     while (left := _at_work() - before) and time.monotonic() < deadline:
         time.sleep(0.002)
     assert [(each.config.stream_name, each.statistics().pending) for each in left] == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Fail a test that leaves a producer to later ones."""
+    with leaving_nothing():
+        yield
 
 
 def _at_work() -> set[Background]:

@@ -12,7 +12,9 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import WITHOUT_EXTRAS
+from kinesink.testing import Hang
+from tests.conftest import WITHOUT_EXTRAS, leaving_nothing
+from tests.shell.support import make_fake, make_sink
 
 INTEGRATION: Final = Path(__file__).with_name("integration")
 
@@ -63,3 +65,22 @@ def test_integration_tests_run_only_when_named(expression: str | None) -> None:
 def test_the_extras_are_there_unless_the_session_leaves_them_out(package: str) -> None:
     """No test dependency brings in what the session without extras promises to be absent."""
     assert (importlib.util.find_spec(package) is None) == WITHOUT_EXTRAS
+
+
+def test_a_producer_that_is_left_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that works on something, and one that nobody has woken; not one that has ended."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    fake = make_fake()
+    fake.faults.append(Hang(operation="PutRecords"))
+    working, asleep = make_sink(fake), make_sink(fake)
+    with pytest.raises(AssertionError, match="'app', 1"), leaving_nothing(patience=0.05):
+        working.emit(b"event")
+    wake, asleep._intake.wake = asleep._intake.wake, lambda: None
+    with pytest.raises(AssertionError, match="'app', 1"), leaving_nothing(patience=0.05):
+        asleep.emit(b"event")
+    wake()
+    fake.faults.clear()
+    fake.release()
+    with leaving_nothing():
+        assert all(sink.close() for sink in (working, asleep))
