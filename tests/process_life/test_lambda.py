@@ -96,6 +96,7 @@ class Environment:
                 "AWS_DEFAULT_REGION": "eu-west-1",
                 "AWS_LAMBDA_FUNCTION_NAME": "orders",
                 "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+                "KINESINK_CONNECT_TIMEOUT": "60",
                 "KINESINK_ENDPOINT_URL": server.endpoint_url.replace("127.0.0.1", "localhost"),
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 **variables,

@@ -33,6 +33,7 @@ def environment(**variables: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "KINESINK_CONNECT_TIMEOUT": "60",
         "KINESINK_REQUEST_TIMEOUT": "60",
         **variables,
     }
