@@ -185,7 +185,7 @@ def slow(session: nox.Session) -> None:
     """Run the tests that take seconds, whole programs mostly.
 
     All of them where they are measured, because they take minutes; on the oldest Python and the
-    newest those of what Pythons differ in. In CI all of them everywhere: each job has one Python.
+    newest those of what Pythons differ in.
     """
     install(session, "test", "instrumented", "examples")
     programs = ("-m", "slow and not integration")

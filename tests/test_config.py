@@ -110,7 +110,7 @@ class Secretive:
     """Credentials that are far away until somebody asks."""
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Return them."""
+        """Return them; but nobody may ask."""
         raise NotImplementedError
 
     @property

@@ -189,6 +189,7 @@ async def test_a_resolver_of_the_application_stays(anyio_backend: Backend) -> No
             return "theirs"
 
         async def getnameinfo(self, *_: object) -> NoReturn:
+            # Nobody asks; trio wants it to be there.
             raise NotImplementedError
 
     trio.socket.set_custom_hostname_resolver(Theirs())

@@ -153,5 +153,5 @@ def test_every_name_of_the_test_kit_is_there(name: str) -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """As in any module."""
     with pytest.raises(AttributeError, match=r"'kinesink\.testing' has no attribute 'Nothing'"):
-        _ = kinesink.testing.Nothing  # type: ignore[attr-defined]
+        _ = kinesink.testing.Nothing  # type: ignore[attr-defined]  # what is tested
     assert set(kinesink.testing._HOMES) == set(kinesink.testing.__all__)

@@ -338,7 +338,7 @@ class TestValues:
     def test_of_any_kind_neither_raise_nor_get_lost(
         self,
         event_dict: object,
-        method_name: Any,  # noqa: ANN401 - as above
+        method_name: Any,  # noqa: ANN401 - anything at all
         name: object,
     ) -> None:
         """Nothing escapes, and each call is an event."""

@@ -130,11 +130,11 @@ def look_at_a_test(kinesis_sink: KinesisCapture) -> None:
 
 def wrong() -> None:
     """Make mistakes that a type checker is there to find."""
-    KinesisHandler("app-logs", framing="csv")  # type: ignore[arg-type]
-    KinesisHandler("app-logs", lingers=1)  # type: ignore[call-arg]
-    Sink("app-logs")  # type: ignore[arg-type]
-    EventOptions(schema=17)  # type: ignore[arg-type]
-    _ = kinesink.nothing  # type: ignore[attr-defined]
+    KinesisHandler("app-logs", framing="csv")  # type: ignore[arg-type]  # none of the three
+    KinesisHandler("app-logs", lingers=1)  # type: ignore[call-arg]  # misspelt
+    Sink("app-logs")  # type: ignore[arg-type]  # takes a Config
+    EventOptions(schema=17)  # type: ignore[arg-type]  # no schema
+    _ = kinesink.nothing  # type: ignore[attr-defined]  # not there
 
 
 assert_type(function({"answer": 42}, None), int)
