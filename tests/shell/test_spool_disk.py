@@ -115,6 +115,18 @@ def test_room_is_made_by_the_oldest_of_all_files(disk: SpoolDisk, tmp_path: Path
     assert [(of, list(data)) for of, data in everything] == [(rows, EVENTS)]
 
 
+def test_what_comes_in_displaces_the_oldest_of_a_full_disk(disk: SpoolDisk) -> None:
+    """And is saved; of the old, no more goes than it needs."""
+    events = [b"%03d" % number + bytes(100_000) for number in range(10)]
+    rows = saved(disk, events)
+    new = b"new" + bytes(150_000)
+    written = disk.write([(Chunk([new], 2.0), None)], 0.0)
+    assert (written.saved, written.left) == ([(rows, 1)], [])
+    assert [(of, list(data)) for of, data in written.evicted] == [(rows, events[:2])]
+    assert [event.data for _, event in rows.file.read(100)] == [*events[2:], new]
+    assert disk.fill() <= 1.0
+
+
 def test_where_nothing_is_parked_there_is_nothing_to_read_or_to_evict(disk: SpoolDisk) -> None:
     """What is in memory is not the disk's to give away."""
     rows = saved(disk)
