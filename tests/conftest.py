@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import signal
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -89,6 +90,20 @@ def nothing_blocks_the_loop() -> Iterator[None]:
                 # A sink may be made in a loop: a relative path asks where this process is.
                 function.can_block_in("kinesink/spool/directory.py", "__init__")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Hear it here and in every program under test.
+
+    Whoever starts the tests may have had it ignored, as a shell does behind an ``&``, and programs
+    inherit that.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 _MOST_TO_END: Final = 10.0

@@ -67,6 +67,32 @@ def test_the_extras_are_there_unless_the_session_leaves_them_out(package: str) -
     assert (importlib.util.find_spec(package) is None) == WITHOUT_EXTRAS
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows gives nobody SIGINT to ignore")
+def test_ctrl_c_reaches_programs_under_test_behind_an_ampersand() -> None:
+    """What is ignored where the tests begin is not ignored in what they try."""
+    this = f"{__file__}::test_a_program_under_test_hears_ctrl_c"
+    ignored = f"""if True:
+        import signal, subprocess, sys
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.exit(subprocess.call([sys.executable, "-m", "pytest", "-q", {this!r}]))
+    """
+    ran = subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", ignored], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == pytest.ExitCode.OK, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+
+
+def test_a_program_under_test_hears_ctrl_c() -> None:
+    """As one does that is started at a terminal."""
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    ran = subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ran.stdout == "True\n"
+
+
 def test_a_producer_that_is_left_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that works on something, and one that nobody has woken; not one that has ended."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
