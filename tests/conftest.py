@@ -92,18 +92,30 @@ def nothing_blocks_the_loop() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heard() -> Iterator[None]:
-    """Hear it here and in every program under test.
+_HEARD: Final = {
+    "SIGINT": signal.default_int_handler,
+    # The tests live on, and programs get none of their handlers.
+    "SIGHUP": lambda _number, _frame: None,
+}
+"""What is done about signals that ``&`` and nohup would have ignored."""
 
-    Whoever starts the tests may have had it ignored, as a shell does behind an ``&``, and programs
-    inherit that.
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """Let every program under test hear Ctrl-C and a terminal that hangs up.
+
+    Whoever starts the tests in the background has them ignored, and programs inherit that.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    ignored = {
+        signal.Signals[name]: action
+        for name, action in _HEARD.items()
+        if hasattr(signal, name) and signal.getsignal(signal.Signals[name]) is signal.SIG_IGN
+    }
+    for number, action in ignored.items():
+        signal.signal(number, action)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 _MOST_TO_END: Final = 10.0

@@ -24,14 +24,6 @@ PATIENCE: Final = 120.0
 _HERE: Final = Path(__file__).parent
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait until something is true that others bring about."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"never came true: {what}"
-        time.sleep(0.02)
-
-
 class Process:
     """A program that runs, or has run."""
 

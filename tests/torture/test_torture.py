@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,7 +19,7 @@ from kinesink.testing import FakeKinesis, ShardLimits, check_completeness
 from tests.conftest import WITHOUT_EXTRAS
 from tests.torture.chaos import STREAM, Chaos, Endpoint
 from tests.torture.evidence import Evidence
-from tests.torture.processes import PATIENCE, Process, Workers, wait_until
+from tests.torture.processes import PATIENCE, Process, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,17 +114,29 @@ class Torture:
         return [*self.spool.rglob("*.db")]
 
 
-def open_files() -> int:
-    """Return how many files and sockets this process has."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the names are enough
+def at_work() -> set[object]:
+    """Return the threads that this process has, and what it has open: files and sockets."""
+    found: set[object] = set(threading.enumerate())
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the names are enough
+        # What the list itself was read from is gone.
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115 - no path either
+    return found
 
 
 @pytest.fixture
 def nothing_is_left() -> Iterator[None]:
-    """Check that this process has as many threads and files at the end as in the beginning."""
-    threads, files = threading.active_count(), open_files()
+    """Check that what this process has at the end is what it had in the beginning, or less.
+
+    Less, for others may have left something that ends meanwhile.
+    """
+    before = at_work()
     yield
-    wait_until(lambda: (threading.active_count(), open_files()) == (threads, files), "as before")
+    deadline = time.monotonic() + PATIENCE
+    while (left := at_work() - before) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.02)
+    assert left == set()
 
 
 @pytest.mark.usefixtures("nothing_is_left")
