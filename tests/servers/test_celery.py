@@ -61,6 +61,36 @@ def test_children_of_the_pool_deliver_before_they_end(
     assert events == expected + of_main
 
 
+#: Children say everything slowly, and tell what they have got through.
+SLOW_WORDS = """
+import os, time
+import billiard.queues
+
+def send_payload(queue, value):
+    with queue._wlock:
+        queue._writer.send_bytes(value)
+        time.sleep(0.1)
+    os.write(1, f"said by {os.getpid()}\\n".encode())
+
+billiard.queues.SimpleQueue.send_payload = send_payload
+"""
+
+
+def test_a_child_gets_through_its_last_words(tmp_path: Path) -> None:
+    """The signal by which its parent ends it comes to no thread of ours meanwhile.
+
+    It is put off in the main thread only, and would come in the middle, with a lock taken that
+    the next child waits for.
+    """
+    application = SLOW_WORDS + applications.CELERY
+    options = ("--pool=prefork", "--concurrency=1", "--max-tasks-per-child=2")
+    with celery(tmp_path, *options, application=application) as server:
+        first, second, _ = Counter(event.process_id for event in work(server))
+        said = Counter(re.findall(r"said by (\d+)", server.said))
+    # That a task has come and that it is done, twice each; and the last.
+    assert (said[str(first)], said[str(second)]) == (5, 5)
+
+
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_a_pool_in_the_main_process_delivers_at_its_exit(pool: str, tmp_path: Path) -> None:
     """There the exit hooks run."""

@@ -5,7 +5,8 @@ up by name. Looking is for the start of a producer and of a sink, never for an e
 server that is not there, or is only being imported, changes nothing.
 
 - **celery** ends the children of its prefork pool by ``os._exit``, without any hook of the
-  interpreter's; its own signal is the only moment to deliver at.
+  interpreter's; its own signal is the only moment to deliver at. What a thread may not
+  hear there, :mod:`kinesink.shell.threads` sees to.
 - **uWSGI** forks without the interpreter's hooks, unless told otherwise; its own hook makes
   up for that, and where the application has replaced it, every hand-over looks which
   process it is in.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import _thread
+import signal
+import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Token:
@@ -48,7 +51,8 @@ def start_daemon(run: Callable[[], None], name: str) -> bool:
     :param run: must not raise.
     """
     try:
-        _thread.start_new_thread(run_in_known_thread, (run, name))
+        with _put_off():
+            _thread.start_new_thread(run_in_known_thread, (run, name))
     except RuntimeError:
         # Too many threads, or the exit has begun (Python 3.12).
         return False
@@ -65,3 +69,33 @@ def run_in_known_thread(run: Callable[[], None], name: str) -> None:
     except RuntimeError:
         # There are no more to be had, so this one must do.
         run()
+
+
+@contextmanager
+def _put_off() -> Iterator[None]:
+    """Have threads that are started in here put off the signal that ends a child of celery.
+
+    Its pool's children put it off in their main thread while they say their last words, because
+    it would leave a lock taken that every later child waits for. Python notices a signal in
+    whatever thread it comes to, and handles it in the main thread all the same, so that it must
+    come to none. What such a thread starts inherits that: threads, and a ``credential_process``.
+    """
+    number = _signal_of_pool()
+    if number is None or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _signal_of_pool() -> int | None:
+    """Return the signal by which celery's pool ends this process; None if it is no child of it."""
+    # Either module may be in the middle of being imported.
+    process: Any = getattr(sys.modules.get("billiard.process"), "current_process", None)
+    if process is None or not process().daemon:
+        return None
+    number: int | None = getattr(sys.modules.get("billiard.common"), "TERM_SIGNAL", None)
+    return number
