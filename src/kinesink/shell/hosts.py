@@ -5,8 +5,8 @@ up by name. Looking is for the start of a producer and of a sink, never for an e
 server that is not there, or is only being imported, changes nothing.
 
 - **celery** ends the children of its prefork pool by ``os._exit``, without any hook of the
-  interpreter's; its own signal is the only moment to deliver at. What a thread may not
-  hear there, :mod:`kinesink.shell.threads` sees to.
+  interpreter's; its own signal is the only moment to deliver at. What they say last must
+  not be cut short through a thread of ours.
 - **uWSGI** forks without the interpreter's hooks, unless told otherwise; its own hook makes
   up for that, and where the application has replaced it, every hand-over looks which
   process it is in.
@@ -147,6 +147,22 @@ def _follow_celery() -> None:
 
 def _end_of_celery_child(**_: object) -> None:
     process_exit.run()
+
+
+def unheard_signal() -> int | None:
+    """Return the signal that no thread of ours may hear in this process; None if there is none.
+
+    It is the one by which celery's pool ends a child. Such a child puts it off in its main
+    thread while it says its last words, because it would leave a lock taken that every later
+    child waits for (billiard 4.3: ``Worker._do_exit``). But Python notices a signal in whatever
+    thread it comes to, and handles it in the main thread all the same.
+    """
+    # Either module may be in the middle of being imported.
+    process: Any = getattr(sys.modules.get("billiard.process"), "current_process", None)
+    if process is None or not process().daemon:
+        return None
+    number: int | None = getattr(sys.modules.get("billiard.common"), "TERM_SIGNAL", None)
+    return number
 
 
 # -- uWSGI -----------------------------------------------------------------------

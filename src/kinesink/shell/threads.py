@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import _thread
 import signal
-import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kinesink.shell import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,14 +74,11 @@ def run_in_known_thread(run: Callable[[], None], name: str) -> None:
 
 @contextmanager
 def _put_off() -> Iterator[None]:
-    """Have threads that are started in here put off the signal that ends a child of celery.
+    """Have threads that are started in here put off the signal that none of ours may hear.
 
-    Its pool's children put it off in their main thread while they say their last words, because
-    it would leave a lock taken that every later child waits for. Python notices a signal in
-    whatever thread it comes to, and handles it in the main thread all the same, so that it must
-    come to none. What such a thread starts inherits that: threads, and a ``credential_process``.
+    What such a thread starts inherits that: threads, and a ``credential_process``.
     """
-    number = _signal_of_pool()
+    number = hosts.unheard_signal()
     if number is None or not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -89,13 +87,3 @@ def _put_off() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _signal_of_pool() -> int | None:
-    """Return the signal by which celery's pool ends this process; None if it is no child of it."""
-    # Either module may be in the middle of being imported.
-    process: Any = getattr(sys.modules.get("billiard.process"), "current_process", None)
-    if process is None or not process().daemon:
-        return None
-    number: int | None = getattr(sys.modules.get("billiard.common"), "TERM_SIGNAL", None)
-    return number
